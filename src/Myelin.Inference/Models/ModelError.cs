@@ -1,0 +1,14 @@
+namespace Myelin.Inference.Models;
+
+/// <summary>One thing wrong with a model folder.</summary>
+/// <param name="File">File within the model folder, such as <c>model.yaml</c>.</param>
+/// <param name="Key">Key within it, such as <c>input.size</c>; empty for the whole file.</param>
+/// <param name="Message">What is wrong and the cure.</param>
+public sealed record ModelError(string File, string Key, string Message);
+
+/// <summary>A model cannot be used; lists everything that is wrong at once.</summary>
+public sealed class ModelException(IReadOnlyList<ModelError> errors)
+    : Exception(string.Join("; ", errors.Select(e => $"{e.File}{(e.Key.Length == 0 ? "" : $" ({e.Key})")}: {e.Message}")))
+{
+    public IReadOnlyList<ModelError> Errors { get; } = errors;
+}

@@ -1,0 +1,10 @@
+namespace Myelin.Inference.Runtimes;
+
+/// <summary>A runtime's call failed.</summary>
+/// <param name="message">What happened, for a person.</param>
+/// <param name="retryable">True where the same call may succeed on another attempt (a crash, a lost connection).</param>
+/// <param name="inner">The native fault.</param>
+public sealed class RuntimeException(string message, bool retryable, Exception? inner = null) : Exception(message, inner)
+{
+    public bool Retryable { get; } = retryable;
+}
