@@ -1,0 +1,140 @@
+using System.ComponentModel;
+
+namespace Myelin.Server.Configuration;
+
+/// <summary>
+/// Every setting of the server. A property is a YAML key (<c>jobs: {queueLimit: 100}</c>), an environment variable
+/// (<c>MYELIN_JOBS_QUEUE_LIMIT</c>) and a flag (<c>--jobs-queue-limit</c>); the flag wins, then the environment, then
+/// <c>myelin.yaml</c>. The descriptions are what <c>--help</c> prints.
+/// </summary>
+internal sealed record MyelinOptions
+{
+    [Description("Address to listen on. Anything but loopback needs API keys or --insecure.")]
+    public string Urls { get; init; } = "http://127.0.0.1:8080";
+
+    [Description("Folder for the database and the blobs.")]
+    public string Data { get; init; } = ".data";
+
+    [Description("Model repository: folders with a model.yaml. Default: models/ inside the data folder.")]
+    public string? Models { get; init; }
+
+    [Description("Folder with model files, served by their sha256, asked before any download.")]
+    public string? ModelMirror { get; init; }
+
+    [Description("Serve any address without API keys. Only for networks you trust.")]
+    public bool Insecure { get; init; }
+
+    [Description("Host names the server answers to, beside loopback and the listen address, comma-separated. Guards against DNS rebinding.")]
+    public string AllowedHosts { get; init; } = "";
+
+    [Description("Origins whose pages may call the API, comma-separated. The server's own page always may.")]
+    public string AllowedOrigins { get; init; } = "";
+
+    public JobsOptions Jobs { get; init; } = new();
+
+    public WorkerOptions Worker { get; init; } = new();
+
+    public InputOptions Input { get; init; } = new();
+
+    public WebhookOptions Webhooks { get; init; } = new();
+
+    public RuntimeOptions Runtime { get; init; } = new();
+
+    public TelemetryOptions Telemetry { get; init; } = new();
+}
+
+internal sealed record JobsOptions
+{
+    [Description("Queued jobs of one model before 429.")]
+    public int QueueLimit { get; init; } = 1000;
+
+    [Description("Attempts before a job fails.")]
+    public int MaxAttempts { get; init; } = 3;
+
+    [Description("First back-off between attempts; doubles each time, with jitter.")]
+    public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(1);
+
+    [Description("How long results and artifacts are kept after the end.")]
+    public TimeSpan Retention { get; init; } = TimeSpan.FromHours(24);
+
+    [Description("How long a purged job is remembered, answering 410, before it is unknown.")]
+    public TimeSpan Remember { get; init; } = TimeSpan.FromDays(7);
+
+    [Description("How often the coordinator looks for lost leases, deadlines, retention.")]
+    public TimeSpan CoordinatorInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    [Description("Share of starts for high, normal and low priority.")]
+    public string Weights { get; init; } = "8,3,1";
+
+    [Description("Free bytes on the data disk below which submissions are refused with 507.")]
+    public long MinimumFreeBytes { get; init; } = 64L << 20;
+}
+
+internal sealed record WorkerOptions
+{
+    [Description("Jobs one process runs at a time. 0 = one per processor.")]
+    public int Concurrency { get; init; }
+
+    [Description("A worker's hold on a job without a heartbeat.")]
+    public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(15);
+
+    [Description("Longest run of one attempt.")]
+    public TimeSpan AttemptTimeout { get; init; } = TimeSpan.FromMinutes(30);
+
+    [Description("How long a shutdown waits for running jobs before they go back to the queue.")]
+    public TimeSpan DrainTimeout { get; init; } = TimeSpan.FromSeconds(20);
+}
+
+internal sealed record InputOptions
+{
+    [Description("Largest request body in bytes.")]
+    public long MaxBytes { get; init; } = 32L << 20;
+
+    [Description("Largest picture in megapixels, checked in its header before decoding.")]
+    public double MaxMegapixels { get; init; } = 50;
+
+    [Description("Accept inputs by URL. Never reaches private addresses.")]
+    public bool AllowUrls { get; init; }
+
+    [Description("Hosts that inputs by URL may come from, comma-separated; empty = any public host.")]
+    public string UrlHosts { get; init; } = "";
+}
+
+internal sealed record WebhookOptions
+{
+    [Description("Deliver to loopback and private addresses too.")]
+    public bool AllowPrivate { get; init; }
+
+    [Description("Attempts before a delivery is given up.")]
+    public int MaxAttempts { get; init; } = 8;
+
+    [Description("First back-off; doubles each time, with jitter.")]
+    public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(2);
+
+    [Description("Longest wait for an answer.")]
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+}
+
+internal sealed record RuntimeOptions
+{
+    [Description("Threads inside one inference. 0 = one per processor.")]
+    public int IntraOpThreads { get; init; } = 1;
+
+    [Description("Bytes of models kept loaded; the least recently used beyond that are unloaded when idle.")]
+    public long MemoryBudget { get; init; } = 4L << 30;
+
+    [Description("Another libonnxruntime.so, such as a CUDA build.")]
+    public string? Library { get; init; }
+}
+
+internal sealed record TelemetryOptions
+{
+    [Description("OTLP endpoint for traces; none = no traces leave the process.")]
+    public string? OtlpEndpoint { get; init; }
+
+    [Description("Log format: text or json.")]
+    public string LogFormat { get; init; } = "text";
+
+    [Description("Lowest level logged: Trace, Debug, Information, Warning, Error.")]
+    public string LogLevel { get; init; } = "Information";
+}

@@ -1,0 +1,31 @@
+using Myelin.Inference.Models;
+using Myelin.Inference.Tasks;
+
+namespace Myelin.Server.Models;
+
+internal enum ModelState
+{
+    /// <summary>Valid, not loaded; loads on demand.</summary>
+    Available,
+    Loading,
+    Ready,
+    Broken,
+}
+
+/// <summary>A snapshot of one model of the repository. Immutable.</summary>
+internal sealed record ModelEntry
+{
+    public required string Name { get; init; }
+
+    public required ModelState State { get; init; }
+
+    /// <summary>Null for a model whose folder does not validate.</summary>
+    public ModelDefinition? Definition { get; init; }
+
+    /// <summary>What callers may send; null where <see cref="Definition"/> is.</summary>
+    public TaskContract? Contract { get; init; }
+
+    public IReadOnlyList<string> Revisions { get; init; } = [];
+
+    public IReadOnlyList<ModelError> Errors { get; init; } = [];
+}
