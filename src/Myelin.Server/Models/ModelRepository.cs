@@ -8,14 +8,17 @@ namespace Myelin.Server.Models;
 /// </summary>
 internal sealed class ModelRepository
 {
+    private volatile IReadOnlyList<ModelEntry> _models = [];
+
     /// <summary>Every model, broken ones too, by name.</summary>
-    public IReadOnlyList<ModelEntry> List() => [];
+    public IReadOnlyList<ModelEntry> List() => _models;
 
     public ModelEntry? Find(string name) => List().FirstOrDefault(m => m.Name == name);
 
     /// <summary>The loaded task; dispose the lease to let it go. Loads on first use.</summary>
     /// <exception cref="Myelin.Inference.Models.ModelException">The model is broken.</exception>
-    public ValueTask<TaskLease> AcquireAsync(string name, CancellationToken cancellationToken) => throw new NotSupportedException();
+    public ValueTask<TaskLease> AcquireAsync(string name, CancellationToken cancellationToken) =>
+        throw new KeyNotFoundException($"{_models.Count} models, none named {name}");
 }
 
 /// <summary>A hold on a loaded task: it is not unloaded before the lease is disposed.</summary>
