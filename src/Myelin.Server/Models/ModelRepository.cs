@@ -8,7 +8,7 @@ namespace Myelin.Server.Models;
 /// </summary>
 internal sealed class ModelRepository
 {
-    private volatile IReadOnlyList<ModelEntry> _models = [];
+    private readonly IReadOnlyList<ModelEntry> _models = [];
 
     /// <summary>Every model, broken ones too, by name.</summary>
     public IReadOnlyList<ModelEntry> List() => _models;
