@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
 
 namespace Myelin.Server.Configuration;
 
@@ -46,9 +47,11 @@ internal sealed record MyelinOptions
 internal sealed record JobsOptions
 {
     [Description("Queued jobs of one model before 429.")]
+    [Range(0, 10_000_000)]
     public int QueueLimit { get; init; } = 1000;
 
     [Description("Attempts before a job fails.")]
+    [Range(1, 100)]
     public int MaxAttempts { get; init; } = 3;
 
     [Description("First back-off between attempts; doubles each time, with jitter.")]
@@ -61,6 +64,7 @@ internal sealed record JobsOptions
     public TimeSpan Remember { get; init; } = TimeSpan.FromDays(7);
 
     [Description("How often the coordinator looks for lost leases, deadlines, retention.")]
+    [Range(typeof(TimeSpan), "00:00:00.05", "00:10:00")]
     public TimeSpan CoordinatorInterval { get; init; } = TimeSpan.FromSeconds(1);
 
     [Description("Share of starts for high, normal and low priority.")]
@@ -73,9 +77,11 @@ internal sealed record JobsOptions
 internal sealed record WorkerOptions
 {
     [Description("Jobs one process runs at a time. 0 = one per processor.")]
+    [Range(0, 1024)]
     public int Concurrency { get; init; }
 
     [Description("A worker's hold on a job without a heartbeat.")]
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(15);
 
     [Description("Longest run of one attempt.")]
@@ -88,9 +94,11 @@ internal sealed record WorkerOptions
 internal sealed record InputOptions
 {
     [Description("Largest request body in bytes.")]
+    [Range(1024d, 1073741824d)]
     public long MaxBytes { get; init; } = 32L << 20;
 
     [Description("Largest picture in megapixels, checked in its header before decoding.")]
+    [Range(0.01, 1000d)]
     public double MaxMegapixels { get; init; } = 50;
 
     [Description("Accept inputs by URL. Never reaches private addresses.")]
@@ -118,6 +126,7 @@ internal sealed record WebhookOptions
 internal sealed record RuntimeOptions
 {
     [Description("Threads inside one inference. 0 = one per processor.")]
+    [Range(0, 1024)]
     public int IntraOpThreads { get; init; } = 1;
 
     [Description("Bytes of models kept loaded; the least recently used beyond that are unloaded when idle.")]
@@ -133,8 +142,10 @@ internal sealed record TelemetryOptions
     public string? OtlpEndpoint { get; init; }
 
     [Description("Log format: text or json.")]
+    [AllowedValues("text", "json")]
     public string LogFormat { get; init; } = "text";
 
     [Description("Lowest level logged: Trace, Debug, Information, Warning, Error.")]
+    [AllowedValues("Trace", "Debug", "Information", "Warning", "Error")]
     public string LogLevel { get; init; } = "Information";
 }
