@@ -32,6 +32,16 @@ public sealed record ModelDefinition
 
     public string? Source { get; init; }
 
+    public ModelBatching Batching { get; init; } = new();
+
+    public ModelInstances Instances { get; init; } = new();
+
+    /// <summary>Null unless <see cref="Runtime"/> is <c>sidecar</c>.</summary>
+    public ModelSidecar? Sidecar { get; init; }
+
+    /// <summary><c>dedicated</c>, <c>serverless</c> or <c>auto</c>.</summary>
+    public string Placement { get; init; } = "dedicated";
+
     /// <summary>The whole YAML as JSON.</summary>
     public JsonElement Settings { get; init; }
 
@@ -39,6 +49,44 @@ public sealed record ModelDefinition
     public IReadOnlyList<string> Labels { get; init; } = [];
 
     public DateTimeOffset Created { get; init; }
+}
+
+/// <summary>How concurrent calls are joined along the batch axis.</summary>
+public sealed record ModelBatching
+{
+    /// <summary>Most calls in one batch; 1 switches batching off.</summary>
+    public int MaxSize { get; init; } = 1;
+
+    /// <summary>Longest wait of the first call for company.</summary>
+    public TimeSpan MaxDelay { get; init; } = TimeSpan.FromMilliseconds(2);
+
+    /// <summary>Calls that may wait before further ones are refused.</summary>
+    public int MaxQueue { get; init; } = 256;
+}
+
+/// <summary>How many copies of a network run at the same time, and where.</summary>
+public sealed record ModelInstances
+{
+    public int Count { get; init; } = 1;
+
+    /// <summary><c>cpu</c> or <c>cuda</c>, with an index as in <c>cuda:0</c>.</summary>
+    public string Device { get; init; } = "cpu";
+}
+
+/// <summary>The process that executes a model in place of the native runtime.</summary>
+public sealed record ModelSidecar
+{
+    /// <summary>Program and arguments, started in the model's folder. Empty: somebody else runs it at <see cref="Address"/>.</summary>
+    public IReadOnlyList<string> Command { get; init; } = [];
+
+    /// <summary><c>uds</c> or <c>http</c>.</summary>
+    public string Transport { get; init; } = "uds";
+
+    public string? Address { get; init; }
+
+    public bool SharedMemory { get; init; } = true;
+
+    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(60);
 }
 
 public static class TaskNames

@@ -1,0 +1,237 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Myelin.Inference.Tasks;
+
+namespace Myelin.Inference.Models;
+
+/// <summary>
+/// Reads one folder of a model repository: <c>model.yaml</c> and the revisions <c>1</c>, <c>2</c> … beside it.
+/// Loads no weights. Everything that is wrong is reported at once, and nothing throws for what a file says.
+/// </summary>
+public static partial class ModelFolder
+{
+    private const string File = "model.yaml";
+    private const int MaxLabelsBytes = 4 * 1024 * 1024;
+
+    /// <summary>The definitions of all revisions, oldest first, or what is wrong.</summary>
+    /// <exception cref="ModelException">The folder is not a usable model.</exception>
+    public static IReadOnlyList<ModelDefinition> Load(string folder) =>
+        TryLoad(folder, out var definitions, out var errors) ? definitions : throw new ModelException(errors);
+
+    /// <summary>False where anything is wrong; <paramref name="definitions"/> is then empty.</summary>
+    public static bool TryLoad(string folder, out IReadOnlyList<ModelDefinition> definitions, out IReadOnlyList<ModelError> errors)
+    {
+        var found = new List<ModelError>();
+        folder = Path.GetFullPath(folder);
+        try
+        {
+            definitions = Read(folder, found);
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            found.Add(new ModelError(File, "", $"cannot be read: {fault.Message}"));
+            definitions = [];
+        }
+
+        errors = found;
+        definitions = found.Count == 0 ? definitions : [];
+        return found.Count == 0;
+    }
+
+    private static List<ModelDefinition> Read(string folder, List<ModelError> errors)
+    {
+        var name = Path.GetFileName(folder);
+        if (!NamePattern().IsMatch(name))
+        {
+            errors.Add(new ModelError("", "", $"the folder's name '{name}' must be 1 to 64 lower-case letters, digits, '-', '_' or '.', beginning with a letter or digit"));
+        }
+
+        var path = Path.Combine(folder, File);
+        if (!System.IO.File.Exists(path))
+        {
+            errors.Add(new ModelError(File, "", "is not there; it says at least what the model's `task` is"));
+            return [];
+        }
+
+        if (new FileInfo(path).Length > ModelYaml.MaxBytes)
+        {
+            errors.Add(new ModelError(File, "", $"is larger than {ModelYaml.MaxBytes} bytes"));
+            return [];
+        }
+
+        if (ModelYaml.Parse(File, System.IO.File.ReadAllText(path), errors) is not { } yaml)
+        {
+            return [];
+        }
+
+        var settings = JsonSerializer.SerializeToElement(yaml);
+        var reader = new SettingsReader(File, settings, errors);
+        var shared = Common(name, folder, settings, reader, errors);
+        var kind = TaskKinds.Find(shared.Task);
+        if (kind is null || shared.Sidecar is not null)
+        {
+            reader.AllowRest(); // no known task to say which keys there are, or the sidecar says
+        }
+        else
+        {
+            kind.Check(reader, shared.Labels);
+        }
+
+        reader.Finish();
+        return Revisions(shared, kind, reader, errors);
+    }
+
+    private static ModelDefinition Common(string name, string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
+    {
+        var runtime = reader.Text("runtime", choices: ["onnx", "sidecar"]) ?? "onnx";
+        var sidecar = ReadSidecar(reader, runtime);
+        return new ModelDefinition
+        {
+            Name = name,
+            Revision = "",
+            ModelFolder = folder,
+            Folder = folder,
+            Task = reader.Text("task", required: true, choices: TaskKinds.Names) ?? "",
+            Runtime = runtime,
+            Description = reader.Text("description"),
+            Licence = reader.Text("licence"),
+            Source = reader.Text("source"),
+            Placement = reader.Text("placement", choices: ["dedicated", "serverless", "auto"]) ?? "dedicated",
+            Batching = ReadBatching(reader.Section("batching")),
+            Instances = ReadInstances(reader.Section("instances")),
+            Sidecar = sidecar,
+            Settings = settings,
+            Labels = ReadLabels(folder, settings, reader, errors),
+        };
+    }
+
+    private static ModelBatching ReadBatching(SettingsReader reader)
+    {
+        var defaults = new ModelBatching();
+        return new ModelBatching
+        {
+            MaxSize = reader.Integer("maxSize", 1, 1024) ?? defaults.MaxSize,
+            MaxDelay = reader.Duration("maxDelay", TimeSpan.FromSeconds(10)) ?? defaults.MaxDelay,
+            MaxQueue = reader.Integer("maxQueue", 1, 1_000_000) ?? defaults.MaxQueue,
+        };
+    }
+
+    private static ModelInstances ReadInstances(SettingsReader reader)
+    {
+        var device = reader.Text("device") ?? "cpu";
+        if (!DevicePattern().IsMatch(device))
+        {
+            reader.Error("device", $"is '{device}', but must be cpu or cuda, or a numbered one such as cuda:1");
+        }
+
+        return new ModelInstances { Count = reader.Integer("count", 1, 256) ?? 1, Device = device };
+    }
+
+    private static ModelSidecar? ReadSidecar(SettingsReader reader, string runtime)
+    {
+        var section = reader.Section("sidecar");
+        var sidecar = new ModelSidecar
+        {
+            Command = section.Texts("command", 256) ?? [],
+            Transport = section.Text("transport", choices: ["uds", "http"]) ?? "uds",
+            Address = section.Text("address"),
+            SharedMemory = section.Flag("sharedMemory") ?? true,
+            StartTimeout = section.Duration("startTimeout", TimeSpan.FromHours(1)) ?? TimeSpan.FromSeconds(60),
+        };
+        if (runtime != "sidecar")
+        {
+            return null;
+        }
+
+        if (sidecar.Command.Count == 0 && sidecar.Address is null)
+        {
+            section.Error("command", "is missing; the program to start, such as [python3, serve.py], or `address` of one that runs");
+        }
+
+        return sidecar;
+    }
+
+    private static string[] ReadLabels(string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
+    {
+        if (settings.TryGetProperty("labels", out var value) && value.ValueKind == JsonValueKind.Array)
+        {
+            return reader.Texts("labels", 100_000) ?? [];
+        }
+
+        if (reader.Text("labels") is not { } file)
+        {
+            return [];
+        }
+
+        if (ModelPath.Inside(folder, file) is not { } path)
+        {
+            reader.Error("labels", $"'{file}' leaves the model's folder; name a file inside it");
+            return [];
+        }
+
+        if (!System.IO.File.Exists(path))
+        {
+            reader.Error("labels", $"there is no file '{file}' in the model's folder; one class name a line, or write a list here");
+            return [];
+        }
+
+        if (new FileInfo(path).Length > MaxLabelsBytes)
+        {
+            errors.Add(new ModelError(file, "", $"is larger than {MaxLabelsBytes} bytes"));
+            return [];
+        }
+
+        var lines = System.IO.File.ReadAllLines(path);
+        return lines is [.., ""] ? lines[..^1] : lines;
+    }
+
+    private static List<ModelDefinition> Revisions(ModelDefinition shared, TaskKind? kind, SettingsReader reader, List<ModelError> errors)
+    {
+        var numbers = Directory.EnumerateDirectories(shared.ModelFolder)
+            .Select(path => Path.GetFileName(path)!)
+            .Where(name => name.Length <= 9 && name.All(char.IsAsciiDigit))
+            .OrderBy(name => int.Parse(name, CultureInfo.InvariantCulture));
+        var definitions = new List<ModelDefinition>();
+        foreach (var number in numbers)
+        {
+            var folder = Path.Combine(shared.ModelFolder, number);
+            var definition = shared with
+            {
+                Revision = number,
+                Folder = folder,
+                Created = new DateTimeOffset(Directory.GetLastWriteTimeUtc(folder), TimeSpan.Zero),
+            };
+            definitions.Add(definition);
+            if (kind is null || definition.Sidecar is not null)
+            {
+                continue;
+            }
+
+            foreach (var (key, file) in kind.Weights(definition))
+            {
+                if (ModelPath.Inside(folder, file) is not { } path)
+                {
+                    reader.Error(key, $"'{file}' leaves the revision's folder; name a file inside it");
+                }
+                else if (!System.IO.File.Exists(path))
+                {
+                    errors.Add(new ModelError($"{number}/{file}", key, "is not there; put the network's weights here"));
+                }
+            }
+        }
+
+        if (definitions.Count == 0)
+        {
+            errors.Add(new ModelError("1", "", "there is no revision: put the weights into a folder named 1, the next version into 2"));
+        }
+
+        return definitions;
+    }
+
+    [GeneratedRegex("^[a-z0-9][a-z0-9._-]{0,63}$", RegexOptions.None, 1000)]
+    private static partial Regex NamePattern();
+
+    [GeneratedRegex("^(cpu|cuda)(:[0-9]{1,3})?$", RegexOptions.None, 1000)]
+    private static partial Regex DevicePattern();
+}

@@ -1,0 +1,63 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Myelin.Inference.Runtimes.Onnx;
+
+/// <summary>
+/// The process's one ONNX Runtime environment. Whoever touches the binding calls <see cref="Initialise"/> first:
+/// the library carries a telemetry client that is on unless the environment says otherwise before its first call.
+/// </summary>
+public static partial class OnnxEnvironment
+{
+    private static readonly Lazy<string> Version = new(Create);
+
+    /// <summary>Turns telemetry off, loads the library and creates the environment, once. Safe to repeat from any thread.</summary>
+    /// <returns>The library's version, such as <c>1.29.0</c>.</returns>
+    /// <exception cref="DllNotFoundException">The library named by <see cref="OnnxOptions.LibraryVariable"/> or beside the program does not load.</exception>
+    public static string Initialise() => Version.Value;
+
+    private static string Create()
+    {
+        DisableTelemetry();
+
+        // The binding's own resolver searches many places; ours knows the one, or the one the operator named.
+        OrtEnv.DisableDllImportResolver = true;
+        NativeLibrary.SetDllImportResolver(typeof(OrtEnv).Assembly, (name, assembly, search) => name == "onnxruntime" ? Resolve(assembly, search) : 0);
+
+        var options = new EnvironmentCreationOptions { logId = "myelin", logLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        var environment = OrtEnv.CreateInstanceWithOptions(ref options);
+        environment.DisableTelemetryEvents();
+        return environment.GetVersionString();
+    }
+
+    private static nint Resolve(System.Reflection.Assembly assembly, DllImportSearchPath? search)
+    {
+        if (OnnxOptions.Library is { } named)
+        {
+            return NativeLibrary.Load(named);
+        }
+
+        var beside = Path.Combine(AppContext.BaseDirectory, "libonnxruntime.so");
+        return File.Exists(beside) ? NativeLibrary.Load(beside) : NativeLibrary.Load("libonnxruntime.so", assembly, search);
+    }
+
+    // Environment.SetEnvironmentVariable changes .NET's copy only; native code reads the process's real environment.
+    internal static void DisableTelemetry() => SetNative("ORT_DISABLE_TELEMETRY", "1");
+
+    /// <summary>Sets a variable in the environment that native libraries read.</summary>
+    internal static void SetNative(string name, string value)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Environment.SetEnvironmentVariable(name, value);
+        }
+        else if (SetEnvironment(name, value, 1) != 0)
+        {
+            throw new InvalidOperationException($"setenv({name}) failed with errno {Marshal.GetLastPInvokeError()}");
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int SetEnvironment(string name, string value, int overwrite);
+}

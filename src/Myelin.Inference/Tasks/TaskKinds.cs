@@ -1,0 +1,22 @@
+using Myelin.Inference.Models;
+using Myelin.Inference.Tasks.Classification;
+using Myelin.Inference.Tasks.Detection;
+
+namespace Myelin.Inference.Tasks;
+
+/// <summary>The table of tasks. A new task is a folder beside this file and a row here.</summary>
+internal static class TaskKinds
+{
+    private static readonly TaskKind[] Table =
+    [
+        DetectionTask.Kind,
+        ClassificationTask.Kind,
+    ];
+
+    public static IReadOnlyList<string> Names { get; } = [.. Table.Select(kind => kind.Name)];
+
+    public static TaskKind? Find(string name) => Table.FirstOrDefault(kind => kind.Name == name);
+
+    public static ModelException Unknown(ModelDefinition definition) =>
+        new([new ModelError("model.yaml", "task", $"is '{definition.Task}', but must be one of: {string.Join(", ", Names)}")]);
+}

@@ -1,0 +1,67 @@
+using Myelin.Inference.Imaging;
+using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Tasks.Images;
+
+namespace Myelin.Inference.Tasks;
+
+/// <summary>Definition → loaded model.</summary>
+public static class TaskLoader
+{
+    /// <summary>
+    /// Loads the weights and makes the task ready for concurrent calls. Takes milliseconds to seconds on the calling
+    /// thread; the caller owns and disposes the task.
+    /// </summary>
+    /// <exception cref="ModelException">The network does not load or does not fit its <c>model.yaml</c>; lists all that is wrong.</exception>
+    public static ITask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    {
+        var kind = TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition);
+        try
+        {
+            return kind.Create(definition, options with { Instances = definition.Instances.Count }, limits);
+        }
+        catch (RuntimeException fault)
+        {
+            throw new ModelException([new ModelError($"{definition.Revision}/", "", fault.Message)]);
+        }
+    }
+
+    /// <summary>Binds the task's sections of a definition that has been checked before.</summary>
+    internal static T Bind<T>(ModelDefinition definition, Func<SettingsReader, T> bind)
+    {
+        var errors = new List<ModelError>();
+        var settings = bind(new SettingsReader("model.yaml", definition.Settings, errors));
+        return errors.Count == 0 ? settings : throw new ModelException(errors);
+    }
+
+    /// <summary>Makes the task over a runtime it then owns; where that fails, the runtime is disposed.</summary>
+    internal static T Use<T>(IRuntime runtime, Func<IRuntime, T> make)
+    {
+        try
+        {
+            return make(runtime);
+        }
+        catch
+        {
+            _ = runtime.DisposeAsync().AsTask(); // ends at once: it has no calls
+            throw;
+        }
+    }
+
+    /// <summary>The preprocessor of a network, checked against its signature.</summary>
+    internal static ImagePreprocessor Preprocessor(ImageInput input, IRuntime runtime)
+    {
+        try
+        {
+            return new ImagePreprocessor(input, runtime.Inputs);
+        }
+        catch (ArgumentException fault)
+        {
+            throw Misfit("input", fault.Message);
+        }
+    }
+
+    /// <summary>Turns what a task finds out from the loaded network into the error that a person reads.</summary>
+    internal static ModelException Misfit(string key, string message) => new([new ModelError("model.yaml", key, message)]);
+}
