@@ -1,1 +1,3 @@
-Console.WriteLine("myelin");
+using Myelin.Cli;
+
+return await CommandLine.RunAsync(args);

@@ -1,0 +1,24 @@
+using Myelin.Cli.Jobs;
+using Myelin.Cli.Terminal;
+
+namespace Myelin.Cli.Generate;
+
+/// <summary>Shows each change of a generation: the bar always, the preview when its address is new.</summary>
+internal sealed class PreviewWatch(MyelinClient client, LivePicture live, bool wanted)
+{
+    private string? _shown;
+
+    public async Task ChangedAsync(Job job, CancellationToken cancellationToken)
+    {
+        if (wanted && job.Progress?.Preview is { } preview && preview != _shown)
+        {
+            _shown = preview;
+            if (await client.PreviewAsync(preview, cancellationToken) is { } picture)
+            {
+                live.Show(picture);
+            }
+        }
+
+        live.Bar(job.Progress?.Fraction, JobFollower.Describe(job));
+    }
+}

@@ -1,0 +1,107 @@
+using System.CommandLine;
+using System.Globalization;
+
+namespace Myelin.Cli.Models;
+
+/// <summary>list, show.</summary>
+internal static class ModelsCommand
+{
+    public static Command Create()
+    {
+        var list = new Command("list", "Lists the server's models, broken ones with the reason");
+        list.SetAction(Session.Action(ListAsync));
+        var name = new Argument<string>("name") { Description = "The model's name" };
+        var show = new Command("show", "Shows a model's contract: inputs, parameters, labels, errors") { name };
+        show.SetAction(Session.Action((session, cancellationToken) => ShowAsync(session, session.Arguments.GetValue(name)!, cancellationToken)));
+        var command = new Command("models", "Shows what the server can run")
+        {
+            list.WithExamples("myelin models list", "myelin models list --json | jq -r '.name'"),
+            show.WithExamples("myelin models show faces"),
+        };
+        command.SetAction(Session.Action(ListAsync));
+        return command.WithExamples("myelin models", "myelin models show faces");
+    }
+
+    private static async Task<int> ListAsync(Session session, CancellationToken cancellationToken)
+    {
+        var models = await session.Client.ModelsAsync(cancellationToken);
+        if (session.Output.Json)
+        {
+            foreach (var model in models)
+            {
+                session.Output.Write(model, JsonContext.Default.Model);
+            }
+
+            return ExitCode.Ok;
+        }
+
+        session.Output.Table(["name", "task", "state", "description"], models.Select(m => new[]
+        {
+            m.Name, m.Task ?? "", m.State, m.Errors.Count > 0 ? $"{m.Errors[0].File}: {m.Errors[0].Message}" : m.Description ?? "",
+        }));
+        return ExitCode.Ok;
+    }
+
+    private static async Task<int> ShowAsync(Session session, string name, CancellationToken cancellationToken)
+    {
+        var model = await session.Client.ModelAsync(name, cancellationToken);
+        if (session.Output.Json)
+        {
+            session.Output.Write(model, JsonContext.Default.Model);
+            return ExitCode.Ok;
+        }
+
+        session.Output.Table(["", ""], Facts(model));
+        if (model.Inputs.Count > 0)
+        {
+            session.Output.Table(["input", "kind", "required", "meaning"], model.Inputs.Select(i =>
+                new[] { i.Name, i.Kind, i.Required ? "yes" : "no", i.Description }));
+        }
+
+        if (model.Parameters.Count > 0)
+        {
+            session.Output.Table(["parameter", "type", "default", "range", "meaning"], model.Parameters.Select(p =>
+                new[] { p.Name, p.Type, p.Default?.GetRawText() ?? (p.Required ? "required" : ""), Range(p), p.Description }));
+        }
+
+        return ExitCode.Ok;
+    }
+
+    private static IEnumerable<string[]> Facts(Model model)
+    {
+        yield return ["name", model.Name];
+        yield return ["state", model.State];
+        foreach (var (name, value) in new[]
+        {
+            ("task", model.Task), ("description", model.Description), ("licence", model.Licence), ("source", model.Source),
+        })
+        {
+            if (value is not null)
+            {
+                yield return [name, value];
+            }
+        }
+
+        foreach (var error in model.Errors)
+        {
+            yield return ["error", $"{error.File}{(error.Key.Length > 0 ? $" ({error.Key})" : "")}: {error.Message}"];
+        }
+
+        if (model.Labels.Count > 0)
+        {
+            const int shown = 12;
+            var rest = model.Labels.Count > shown ? $" … ({model.Labels.Count} in all)" : "";
+            yield return ["labels", string.Join(", ", model.Labels.Take(shown)) + rest];
+        }
+    }
+
+    private static string Range(ModelParameter p) => p switch
+    {
+        { Choices: { } choices } => string.Join(" | ", choices),
+        { Type: "string", Maximum: { } longest } => string.Create(CultureInfo.InvariantCulture, $"up to {longest} characters"),
+        { Minimum: { } low, Maximum: { } high } => string.Create(CultureInfo.InvariantCulture, $"{low}..{high}"),
+        { Minimum: { } low } => string.Create(CultureInfo.InvariantCulture, $"from {low}"),
+        { Maximum: { } high } => string.Create(CultureInfo.InvariantCulture, $"up to {high}"),
+        _ => "",
+    };
+}

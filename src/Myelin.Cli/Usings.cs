@@ -1,0 +1,2 @@
+global using Myelin.Client;
+global using Myelin.Protocol;

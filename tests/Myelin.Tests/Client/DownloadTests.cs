@@ -1,0 +1,68 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Myelin.Client;
+using Myelin.Protocol;
+
+namespace Myelin.Tests.Client;
+
+public sealed class DownloadTests
+{
+    private static readonly byte[] _picture = SubmitTests.Picture(200_000);
+
+    private static readonly JobArtifact _artifact = new("a.png", "image/png", _picture.Length, Hash(_picture), "/v1/jobs/job-1/artifacts/a.png");
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Download_BreaksMidway_GoesOnWhereItBroke(bool serverKnowsRanges)
+    {
+        var ranges = new ConcurrentQueue<string>();
+        await using var server = await ScriptedServer.StartAsync(app => app.MapGet("/v1/jobs/{id}/artifacts/{name}", async (HttpContext context) =>
+        {
+            ranges.Enqueue(context.Request.Headers.Range.ToString());
+            if (ranges.Count == 1)
+            {
+                context.Response.ContentLength = _picture.Length;
+                await context.Response.Body.WriteAsync(_picture.AsMemory(0, 120_000));
+                await context.Response.Body.FlushAsync();
+
+                // Time for the bytes to arrive: an abort may overtake them. Nothing asserts how many did.
+                await Task.Delay(100);
+                context.Abort();
+                return;
+            }
+
+            await Results.Bytes(_picture, enableRangeProcessing: serverKnowsRanges).ExecuteAsync(context);
+        }));
+        using var into = new MemoryStream();
+        await server.Client().DownloadAsync(_artifact, into, null, Token);
+
+        into.ToArray().ShouldBe(_picture);
+        ranges.Count.ShouldBe(2);
+        ranges.Last().ShouldStartWith("bytes=");
+    }
+
+    [Fact]
+    public async Task Download_OtherBytes_AreRefused()
+    {
+        var other = (byte[])_picture.Clone();
+        other[^1] ^= 1;
+        await using var server = await ScriptedServer.StartAsync(app => app.MapGet("/v1/jobs/{id}/artifacts/{name}", () => Results.Bytes(other)));
+        var failure = await Should.ThrowAsync<InvalidDataException>(() => server.Client().DownloadAsync(_artifact, Stream.Null, null, Token));
+        failure.Message.ShouldContain(Hash(other));
+    }
+
+    [Fact]
+    public async Task Preview_AlreadyGone_IsNull()
+    {
+        await using var server = await ScriptedServer.StartAsync(app =>
+            app.MapGet("/v1/jobs/{id}/preview", () => ScriptedServer.Problem(410, ProblemTypes.Gone, "Gone.")));
+        (await server.Client().PreviewAsync("/v1/jobs/job-1/preview", Token)).ShouldBeNull();
+    }
+
+    internal static string Hash(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));
+}
