@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using System.Runtime.InteropServices;
 using Myelin.Cli.Catalogue;
 using Myelin.Cli.Generate;
@@ -16,7 +17,7 @@ internal static class CommandLine
         var root = Root();
         Help.Install(root);
         var parsed = root.Parse(args);
-        if (parsed.Errors.Count > 0)
+        if (parsed.Action is null or ParseErrorAction)
         {
             foreach (var error in parsed.Errors)
             {

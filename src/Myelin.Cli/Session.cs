@@ -37,7 +37,7 @@ internal sealed class Session(ParseResult arguments, MyelinClient client, Output
             }
             catch (MyelinUnreachableException e)
             {
-                return output.Fail($"{e.Message} Start it with ./dev run, or name another with --server.", ExitCode.Unreachable);
+                return output.Fail($"{e.Message.TrimEnd('.')}. Start it with ./dev run, or name another with --server.", ExitCode.Unreachable);
             }
             catch (MyelinException e)
             {

@@ -8,15 +8,17 @@ internal static class JobsCommand
 {
     public static Command Create()
     {
+        var list = List();
         var command = new Command("jobs", "Lists, watches, cancels jobs and fetches their results")
         {
-            List(),
+            list,
             WithId("show", "Shows one job", ShowAsync).WithExamples("myelin jobs show 01JD…", "myelin jobs show 01JD… --json | jq .error"),
             WithId("watch", "Follows a job to its end; Ctrl-C leaves it running", WatchAsync).WithExamples("myelin jobs watch 01JD…"),
             WithId("cancel", "Cancels a job", CancelAsync).WithExamples("myelin jobs cancel 01JD…"),
             WithId("result", "Prints a job's result as JSON; waits for it", ResultAsync).WithExamples("myelin jobs result 01JD… | jq .detections"),
             Fetch(),
         };
+        command.Action = list.Action;
         return command.WithExamples(
             "myelin jobs list --state running",
             "myelin jobs watch 01JD…",

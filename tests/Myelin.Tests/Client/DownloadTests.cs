@@ -4,6 +4,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Myelin.Client;
 using Myelin.Protocol;
+using Shouldly;
+using Xunit;
 
 namespace Myelin.Tests.Client;
 
@@ -21,6 +23,7 @@ public sealed class DownloadTests
     public async Task Download_BreaksMidway_GoesOnWhereItBroke(bool serverKnowsRanges)
     {
         var ranges = new ConcurrentQueue<string>();
+        var arrived = new TaskCompletionSource();
         await using var server = await ScriptedServer.StartAsync(app => app.MapGet("/v1/jobs/{id}/artifacts/{name}", async (HttpContext context) =>
         {
             ranges.Enqueue(context.Request.Headers.Range.ToString());
@@ -30,8 +33,8 @@ public sealed class DownloadTests
                 await context.Response.Body.WriteAsync(_picture.AsMemory(0, 120_000));
                 await context.Response.Body.FlushAsync();
 
-                // Time for the bytes to arrive: an abort may overtake them. Nothing asserts how many did.
-                await Task.Delay(100);
+                // An abort overtakes bytes on their way: it waits until some have arrived.
+                await arrived.Task;
                 context.Abort();
                 return;
             }
@@ -39,7 +42,7 @@ public sealed class DownloadTests
             await Results.Bytes(_picture, enableRangeProcessing: serverKnowsRanges).ExecuteAsync(context);
         }));
         using var into = new MemoryStream();
-        await server.Client().DownloadAsync(_artifact, into, null, Token);
+        await server.Client().DownloadAsync(_artifact, into, new Signal(arrived), Token);
 
         into.ToArray().ShouldBe(_picture);
         ranges.Count.ShouldBe(2);
@@ -62,6 +65,11 @@ public sealed class DownloadTests
         await using var server = await ScriptedServer.StartAsync(app =>
             app.MapGet("/v1/jobs/{id}/preview", () => ScriptedServer.Problem(410, ProblemTypes.Gone, "Gone.")));
         (await server.Client().PreviewAsync("/v1/jobs/job-1/preview", Token)).ShouldBeNull();
+    }
+
+    private sealed class Signal(TaskCompletionSource source) : IProgress<TransferProgress>
+    {
+        public void Report(TransferProgress value) => source.TrySetResult();
     }
 
     internal static string Hash(byte[] bytes) => Convert.ToHexStringLower(SHA256.HashData(bytes));

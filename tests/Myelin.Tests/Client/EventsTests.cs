@@ -4,6 +4,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Myelin.Client;
 using Myelin.Protocol;
+using Shouldly;
+using Xunit;
 
 namespace Myelin.Tests.Client;
 
@@ -15,6 +17,7 @@ public sealed class EventsTests
     public async Task Events_ConnectionDrops_GoesOnAfterTheLastEventSeen()
     {
         var asked = new ConcurrentQueue<string>();
+        var secondSeen = new TaskCompletionSource();
         await using var server = await ScriptedServer.StartAsync(app => app.MapGet("/v1/jobs/{id}/events", async (HttpContext context) =>
         {
             asked.Enqueue(context.Request.Headers["Last-Event-ID"].ToString());
@@ -24,6 +27,7 @@ public sealed class EventsTests
                 await context.Response.WriteAsync(": hello\n\n" + ScriptedServer.Event(1, "state", ScriptedServer.Job()) + ScriptedServer.Event(2, "state", ScriptedServer.Job(JobState.Running)));
                 await context.Response.WriteAsync("id: 3\nevent: progress\ndata: {\"id\":3,\"ki");
                 await context.Response.Body.FlushAsync();
+                await secondSeen.Task;
                 context.Abort();
                 return;
             }
@@ -34,7 +38,15 @@ public sealed class EventsTests
                 + ScriptedServer.Event(3, "progress", ScriptedServer.Job(JobState.Running) with { Progress = new(1, 2, 0.5) })
                 + ScriptedServer.Event(4, "end", ScriptedServer.Job(JobState.Succeeded)));
         }));
-        var events = await server.Client().EventsAsync("job-1", Token).ToListAsync(Token);
+        var events = new List<JobEvent>();
+        await foreach (var change in server.Client().EventsAsync("job-1", Token))
+        {
+            events.Add(change);
+            if (change.Id == 2)
+            {
+                secondSeen.SetResult();
+            }
+        }
 
         events.Select(e => e.Id).ShouldBe([1, 2, 3, 4]);
         events[2].Job.Progress!.Fraction.ShouldBe(0.5);

@@ -2,6 +2,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Myelin.Client;
 using Myelin.Protocol;
+using Shouldly;
+using Xunit;
 
 namespace Myelin.Tests.Client;
 

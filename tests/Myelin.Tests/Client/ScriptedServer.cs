@@ -7,6 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Myelin.Client;
 using Myelin.Protocol;
+using Xunit;
 
 namespace Myelin.Tests.Client;
 
