@@ -1,1 +1,20 @@
-Console.WriteLine("bench");
+using Myelin.Benchmarks;
+
+var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
+{
+    ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
+};
+
+if (args.Length == 0 || !benchmarks.TryGetValue(args[0], out var benchmark))
+{
+    Console.WriteLine("./dev bench NAME");
+    foreach (var (name, (help, _)) in benchmarks)
+    {
+        Console.WriteLine($"  {name,-12} {help}");
+    }
+
+    return args.Length == 0 ? 0 : 2;
+}
+
+await benchmark.Run();
+return 0;

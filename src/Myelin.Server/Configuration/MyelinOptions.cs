@@ -13,6 +13,9 @@ internal sealed record MyelinOptions
     [Description("Address to listen on. Anything but loopback needs API keys or --insecure.")]
     public string Urls { get; init; } = "http://127.0.0.1:8080";
 
+    [Description("Roles of this process: gateway, worker, coordinator, comma-separated.")]
+    public string Roles { get; init; } = "gateway,worker,coordinator";
+
     [Description("Folder for the database and the blobs.")]
     public string Data { get; init; } = ".data";
 

@@ -1,0 +1,50 @@
+using Myelin.Inference.Imaging;
+using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Tasks;
+
+namespace Myelin.Server.Models;
+
+/// <summary><c>myelin-server model check FOLDER</c>: what the server would say of a model folder, without a server.</summary>
+internal static class ModelCommand
+{
+    /// <returns>0 when the model loads, 1 when it is broken, 2 for wrong usage.</returns>
+    public static async Task<int> RunAsync(IReadOnlyList<string> args)
+    {
+        if (args is not ["check", var folder])
+        {
+            await Console.Error.WriteLineAsync("usage: model check FOLDER   (the folder that holds model.yaml)");
+            return 2;
+        }
+
+        if (!ModelFolder.TryLoad(folder, out var revisions, out var errors))
+        {
+            return Report(errors);
+        }
+
+        try
+        {
+            foreach (var revision in revisions)
+            {
+                await using var task = TaskLoader.Create(revision, new OnnxOptions(), new ImagingLimits());
+                Console.WriteLine($"✓ {revision.Name} revision {revision.Revision}: {revision.Task}, loads");
+            }
+
+            return 0;
+        }
+        catch (ModelException e)
+        {
+            return Report(e.Errors);
+        }
+    }
+
+    private static int Report(IReadOnlyList<ModelError> errors)
+    {
+        foreach (var error in errors)
+        {
+            Console.Error.WriteLine($"✗ {error.File}{(error.Key.Length == 0 ? "" : $" · {error.Key}")}: {error.Message}");
+        }
+
+        return 1;
+    }
+}

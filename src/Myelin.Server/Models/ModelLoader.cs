@@ -1,0 +1,64 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using Myelin.Inference.Imaging;
+using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Configuration;
+
+namespace Myelin.Server.Models;
+
+/// <summary>From a model's folder to an entry, and from its definition to a task that runs.</summary>
+internal sealed class ModelLoader(MyelinOptions options)
+{
+    public ImagingLimits Limits { get; } = new()
+    {
+        MaxBytes = options.Input.MaxBytes,
+        MaxMegapixels = options.Input.MaxMegapixels,
+    };
+
+    /// <summary>Validates a folder without loading weights; everything that is wrong ends up in the entry.</summary>
+    public static ModelEntry Read(string folder)
+    {
+        var valid = ModelFolder.TryLoad(folder, out var revisions, out var errors);
+        var definition = valid ? revisions[^1] : null;
+        return new ModelEntry
+        {
+            Name = Path.GetFileName(folder),
+            State = valid ? ModelState.Available : ModelState.Broken,
+            Definition = definition,
+            Contract = definition is null ? null : TaskContracts.For(definition),
+            Revisions = [.. revisions.Select(r => r.Revision)],
+            Errors = errors,
+        };
+    }
+
+    /// <exception cref="ModelException">The weights do not load or do not fit the definition.</exception>
+    public ITask Load(ModelDefinition definition) =>
+        TaskLoader.Create(
+            definition,
+            new OnnxOptions
+            {
+                IntraOpThreads = options.Runtime.IntraOpThreads == 0 ? Environment.ProcessorCount : options.Runtime.IntraOpThreads,
+                Instances = definition.Instances.Count,
+            },
+            Limits);
+
+    /// <summary>A value that changes when any file does, the bytes of all files, and when the newest was written.</summary>
+    public static (string Value, long Bytes, DateTimeOffset Newest) Fingerprint(string folder)
+    {
+        var files = new DirectoryInfo(folder).EnumerateFiles("*", SearchOption.AllDirectories).OrderBy(f => f.FullName, StringComparer.Ordinal);
+        var text = new StringBuilder();
+        var bytes = 0L;
+        var newest = DateTimeOffset.MinValue;
+        foreach (var file in files)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"{file.FullName}|{file.Length}|{file.LastWriteTimeUtc.Ticks}\n");
+            bytes += file.Length;
+            newest = file.LastWriteTimeUtc > newest ? file.LastWriteTimeUtc : newest;
+        }
+
+        return (Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString()))), bytes, newest);
+    }
+}
