@@ -40,7 +40,7 @@ internal sealed class ModelFiles(string folder)
         ? PathOf(file)
         : throw Broken(file, "", "is missing; the folder must be a complete diffusers ONNX export");
 
-    public ModelException Broken(string file, string key, string message) => new([new ModelError(file, key, message)]);
+    public static ModelException Broken(string file, string key, string message) => new([new ModelError(file, key, message)]);
 
     private byte[] Read(string file)
     {

@@ -13,7 +13,8 @@ internal static class Linear
     public static void Scale(Span<float> into, double a, ReadOnlySpan<float> x)
     {
         var factor = (float)a;
-        var (wide, first) = (Wide(into), Wide(x));
+        var wide = Wide(into);
+        var first = Wide(x);
         for (var i = 0; i < wide.Length; i++)
         {
             wide[i] = first[i] * factor;
@@ -30,7 +31,8 @@ internal static class Linear
     {
         var (fx, fy) = ((float)a, (float)b);
         var wide = Wide(into);
-        var (first, second) = (Wide(x), Wide(y));
+        var first = Wide(x);
+        var second = Wide(y);
         for (var i = 0; i < wide.Length; i++)
         {
             wide[i] = (first[i] * fx) + (second[i] * fy);

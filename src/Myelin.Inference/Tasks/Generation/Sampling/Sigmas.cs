@@ -19,7 +19,7 @@ internal sealed class Sigmas
             _table[i] = (float)schedule.Sigma(i);
         }
 
-        _logs = [.. _table.Select(Math.Log)];
+        _logs = Array.ConvertAll(_table, Math.Log);
     }
 
     /// <summary>Descending sigmas, a final one included.</summary>

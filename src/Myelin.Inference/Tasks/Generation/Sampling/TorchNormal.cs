@@ -57,10 +57,11 @@ internal sealed class TorchNormal(ulong seed)
     {
         for (var j = 0; j < Block / 2; j++)
         {
-            var radius = Math.Sqrt(-2 * Math.Log(1 - (double)block[j]));
-            var (sine, cosine) = Math.SinCos(2 * Math.PI * block[j + (Block / 2)]);
-            block[j] = (float)(radius * cosine);
-            block[j + (Block / 2)] = (float)(radius * sine);
+            // In single precision, as the reference: in double the numbers would be better and differ.
+            var radius = MathF.Sqrt(-2 * MathF.Log(1 - block[j]));
+            var (sine, cosine) = MathF.SinCos(2 * MathF.PI * block[j + (Block / 2)]);
+            block[j] = radius * cosine;
+            block[j + (Block / 2)] = radius * sine;
         }
     }
 

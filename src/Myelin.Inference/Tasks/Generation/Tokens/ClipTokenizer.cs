@@ -14,13 +14,14 @@ internal sealed class ClipTokenizer
     private const int CacheSize = 4096;
 
     private readonly BytePairs _pairs;
-    private readonly KeyValuePair<string, int>[] _special;
+    private readonly SpecialToken[] _raw, _cleaned;
     private readonly int _begin, _end, _pad;
 
-    private ClipTokenizer(BytePairs pairs, Dictionary<string, int> special, (int Begin, int End, int Pad) ids, int length)
+    private ClipTokenizer(BytePairs pairs, IEnumerable<SpecialToken> special, (int Begin, int End, int Pad) ids, int length)
     {
         _pairs = pairs;
-        _special = [.. special.OrderByDescending(s => s.Key.Length)];
+        var longestFirst = special.OrderByDescending(s => s.Text.Length).ToLookup(s => s.Cleaned);
+        (_raw, _cleaned) = ([.. longestFirst[false]], [.. longestFirst[true]]);
         (_begin, _end, _pad) = ids;
         Length = length;
     }
@@ -62,48 +63,71 @@ internal sealed class ClipTokenizer
         string Name(string key, string fallback) => Content(map, key) ?? Content(config, key) ?? fallback;
         int Id(string token) => vocabulary.TryGetValue(token, out var id)
             ? id
-            : throw files.Broken($"{folder}/vocab.json", "", $"has no entry for the special token '{token}'");
+            : throw ModelFiles.Broken($"{folder}/vocab.json", "", $"has no entry for the special token '{token}'");
 
         var (begin, end) = (Name("bos_token", "<|startoftext|>"), Name("eos_token", "<|endoftext|>"));
         var (unknown, pad) = (Name("unk_token", end), Name("pad_token", end));
-        var special = new[] { begin, end, unknown, pad }.Distinct().ToDictionary(t => t, Id, StringComparer.Ordinal);
+        var special = new[] { begin, end, unknown, pad }.Distinct()
+            .ToDictionary(t => t, t => new SpecialToken(t, Id(t), IsCleaned(map, t) || IsCleaned(config, t)), StringComparer.Ordinal);
         AddDeclared(config, special);
         var length = config.ValueKind == JsonValueKind.Object && config.TryGetProperty("model_max_length", out var max)
             && max.TryGetInt32(out var given) && given is > 2 and <= 4096 ? given : 77;
         return new ClipTokenizer(
-            new BytePairs(vocabulary, ranks, Id(unknown), CacheSize), special, (Id(begin), Id(end), Id(pad)), length);
+            new BytePairs(vocabulary, ranks, Id(unknown), CacheSize), special.Values, (Id(begin), Id(end), Id(pad)), length);
     }
 
-    /// <summary>Special tokens are cut out of the raw text first, longest first; the rest is cleaned and split.</summary>
+    /// <summary>Special tokens are cut out, longest first: those marked so from the raw text, the others once it is cleaned.</summary>
     private IEnumerable<int> Tokens(string text)
     {
-        var start = 0;
-        for (var at = 0; at <= text.Length; at++)
+        foreach (var (raw, id) in Cut(text, _raw))
         {
-            var found = at < text.Length
-                ? _special.FirstOrDefault(s => string.CompareOrdinal(text, at, s.Key, 0, s.Key.Length) == 0)
-                : default;
-            if (found.Key is null && at < text.Length)
+            if (id is { } special)
             {
+                yield return special;
                 continue;
             }
 
-            foreach (var word in ClipText.Split(ClipText.Clean(text[start..at])))
+            foreach (var (clean, cleanId) in Cut(ClipText.Clean(raw), _cleaned))
             {
-                foreach (var id in _pairs.Encode(word))
+                if (cleanId is { } known)
                 {
-                    yield return id;
+                    yield return known;
+                    continue;
                 }
-            }
 
-            if (found.Key is not null)
-            {
-                yield return found.Value;
-                start = at + found.Key.Length;
-                at = start - 1;
+                foreach (var token in ClipText.Split(clean).SelectMany(_pairs.Encode))
+                {
+                    yield return token;
+                }
             }
         }
     }
+
+    private static IEnumerable<(string Text, int? Id)> Cut(string text, SpecialToken[] tokens)
+    {
+        var start = 0;
+        for (var at = 0; at < text.Length;)
+        {
+            var found = tokens.FirstOrDefault(t => string.CompareOrdinal(text, at, t.Text, 0, t.Text.Length) == 0);
+            if (found is null)
+            {
+                at++;
+                continue;
+            }
+
+            yield return (text[start..at], null);
+            yield return (found.Text, found.Id);
+            at += found.Text.Length;
+            start = at;
+        }
+
+        yield return (text[start..], null);
+    }
+
+    /// <param name="Text">As it stands in a prompt.</param>
+    /// <param name="Id">Its token.</param>
+    /// <param name="Cleaned">Looked for in the cleaned text, so in any case.</param>
+    private sealed record SpecialToken(string Text, int Id, bool Cleaned);
 
     private static Dictionary<string, int> ReadVocabulary(ModelFiles files, string path)
     {
@@ -113,7 +137,7 @@ internal sealed class ClipTokenizer
         {
             if (!entry.Value.TryGetInt32(out var id))
             {
-                throw files.Broken(path, entry.Name, "an id must be a whole number");
+                throw ModelFiles.Broken(path, entry.Name, "an id must be a whole number");
             }
 
             vocabulary[entry.Name] = id;
@@ -134,28 +158,37 @@ internal sealed class ClipTokenizer
             }
         }
 
-        return ranks.Count > 0 ? ranks : throw files.Broken(path, "", "holds no merges; the file is cut short or of another kind");
+        return ranks.Count > 0 ? ranks : throw ModelFiles.Broken(path, "", "holds no merges; the file is cut short or of another kind");
     }
 
     private static string? Content(JsonElement root, string key) =>
         root.ValueKind != JsonValueKind.Object || !root.TryGetProperty(key, out var token) ? null
         : token.ValueKind == JsonValueKind.String ? token.GetString()
-        : token.ValueKind == JsonValueKind.Object && token.TryGetProperty("content", out var content) ? content.GetString()
-        : null;
+        : token.ValueKind == JsonValueKind.Object ? Text(token) : null;
 
-    private static void AddDeclared(JsonElement config, Dictionary<string, int> special)
+    /// <summary>Whether a token declared as an object under any key is one to look for in the cleaned text.</summary>
+    private static bool IsCleaned(JsonElement root, string token) => root.ValueKind == JsonValueKind.Object
+        && root.EnumerateObject().Any(p => p.Value.ValueKind == JsonValueKind.Object && Text(p.Value) == token && Normalized(p.Value));
+
+    private static void AddDeclared(JsonElement config, Dictionary<string, SpecialToken> special)
     {
-        if (config.ValueKind == JsonValueKind.Object && config.TryGetProperty("added_tokens_decoder", out var added)
-            && added.ValueKind == JsonValueKind.Object)
+        if (config.ValueKind != JsonValueKind.Object || !config.TryGetProperty("added_tokens_decoder", out var added)
+            || added.ValueKind != JsonValueKind.Object)
         {
-            foreach (var entry in added.EnumerateObject())
+            return;
+        }
+
+        foreach (var entry in added.EnumerateObject())
+        {
+            if (int.TryParse(entry.Name, out var id) && entry.Value.ValueKind == JsonValueKind.Object && Text(entry.Value) is { Length: > 0 } token)
             {
-                if (int.TryParse(entry.Name, out var id) && entry.Value.ValueKind == JsonValueKind.Object
-                    && entry.Value.TryGetProperty("content", out var content) && content.GetString() is { Length: > 0 } token)
-                {
-                    special[token] = id;
-                }
+                special[token] = new SpecialToken(token, id, Normalized(entry.Value));
             }
         }
     }
+
+    private static string? Text(JsonElement token) =>
+        token.TryGetProperty("content", out var content) && content.ValueKind == JsonValueKind.String ? content.GetString() : null;
+
+    private static bool Normalized(JsonElement token) => token.TryGetProperty("normalized", out var flag) && flag.ValueKind == JsonValueKind.True;
 }
