@@ -8,6 +8,9 @@ internal sealed record JobRecord
     /// <summary>ULID-like: sorts by the time of acceptance.</summary>
     public required string Id { get; init; }
 
+    /// <summary>Order of acceptance, given by Storage; 0 before it is stored.</summary>
+    public long Sequence { get; init; }
+
     public required string Tenant { get; init; }
 
     public required string Model { get; init; }
@@ -22,7 +25,11 @@ internal sealed record JobRecord
 
     public JobState State { get; init; }
 
+    /// <summary>Claims so far.</summary>
     public int Attempt { get; init; }
+
+    /// <summary>Attempts that failed; one given back at a shutdown is not counted.</summary>
+    public int Failures { get; init; }
 
     /// <summary>Proves that the holder still owns the running attempt.</summary>
     public string? LeaseToken { get; init; }
@@ -49,7 +56,7 @@ internal sealed record JobRecord
     /// <summary>True once retention has deleted result and artifacts.</summary>
     public bool Purged { get; init; }
 
-    /// <summary>Id of the newest stored event; see <see cref="JobEvent.Id"/>.</summary>
+    /// <summary>Id of the newest stored event; see <see cref="EventIds"/>.</summary>
     public long EventId { get; init; }
 
     public JobProgress? Progress { get; init; }

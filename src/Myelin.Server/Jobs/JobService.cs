@@ -1,46 +1,244 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs;
 
-/// <summary>A checked submission: the model exists and takes these parameters and files.</summary>
-internal sealed record JobSubmission
+/// <summary>
+/// What the gateway does with jobs: accept, read, wait, watch, cancel, open blobs. The order of acceptance is blobs,
+/// row, commit, bus, answer: a job that was answered is whole on disk, whatever dies next.
+/// </summary>
+internal sealed partial class JobService(
+    IJobStore store,
+    IArtifacts artifacts,
+    IBus bus,
+    JobEvents events,
+    ServiceRates rates,
+    DiskSpace disk,
+    JobInstruments instruments,
+    JobIds ids,
+    MyelinOptions options,
+    TimeProvider time,
+    ILogger<JobService> logger)
 {
-    public required string Tenant { get; init; }
+    /// <summary>How long <see cref="CancelAsync"/> waits for a running job to stop before it answers.</summary>
+    private static readonly TimeSpan s_cancelWait = TimeSpan.FromSeconds(1);
 
-    public required string Model { get; init; }
+    private volatile bool _closed;
 
-    public JobPriority Priority { get; init; } = JobPriority.Normal;
+    /// <summary>From here on submissions are refused; reading goes on.</summary>
+    public void Close() => _closed = true;
 
-    public string? Key { get; init; }
+    public async ValueTask<SubmitResult> SubmitAsync(JobSubmission submission, CancellationToken cancellationToken)
+    {
+        using var activity = StartAccept(submission);
+        instruments.Submitted(submission.Model);
+        var result = await RefuseEarlyAsync(submission, cancellationToken).ConfigureAwait(false)
+            ?? await StoreAsync(submission, activity, cancellationToken).ConfigureAwait(false);
+        if (result.Status is SubmitStatus.Accepted)
+        {
+            instruments.Accepted(submission.Model);
+        }
+        else if (result.Status is not SubmitStatus.Repeated)
+        {
+            instruments.Rejected(submission.Model, result.Status);
+        }
 
-    public DateTimeOffset? Deadline { get; init; }
+        return result;
+    }
 
-    public JobCallback? Callback { get; init; }
+    /// <summary>The job with its newest progress; null when unknown.</summary>
+    public async ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
+        JobIds.IsValid(id) && await store.GetAsync(id, cancellationToken).ConfigureAwait(false) is { } job ? events.WithLiveProgress(job) : null;
 
-    /// <summary>A JSON object as UTF-8.</summary>
-    public ReadOnlyMemory<byte> Parameters { get; init; } = "{}"u8.ToArray();
+    /// <summary>The job once it has ended, or as it is after <paramref name="timeout"/>; null when unknown.</summary>
+    public async ValueTask<JobRecord?> WaitAsync(string id, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        if (await GetAsync(id, cancellationToken).ConfigureAwait(false) is not { } job || job.State.IsEnd() || timeout <= TimeSpan.Zero)
+        {
+            return await GetAsync(id, cancellationToken).ConfigureAwait(false);
+        }
 
-    public ImmutableArray<SubmittedFile> Files { get; init; } = [];
+        using var late = new CancellationTokenSource(timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        try
+        {
+            await foreach (var update in events.WatchAsync(id, null, either.Token).ConfigureAwait(false))
+            {
+                job = update.Job;
+            }
 
-    public string? IdempotencyKey { get; init; }
+            return job;
+        }
+        catch (OperationCanceledException) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            return await GetAsync(id, cancellationToken).ConfigureAwait(false);
+        }
+    }
 
-    public string? TraceParent { get; init; }
+    /// <summary>The job now (unless <paramref name="lastEventId"/> has it) and every change until the end.</summary>
+    public IAsyncEnumerable<JobUpdate> EventsAsync(string id, long? lastEventId, CancellationToken cancellationToken) =>
+        events.WatchAsync(id, lastEventId, cancellationToken);
+
+    /// <summary>
+    /// Cancels: a queued job at once; a running one is asked, and waited for up to a second. A cancel that was answered
+    /// always ends in <see cref="JobState.Cancelled"/>, also when the attempt came to a result in the meantime.
+    /// </summary>
+    public async ValueTask<CancelResult> CancelAsync(string id, CancellationToken cancellationToken)
+    {
+        if (!JobIds.IsValid(id))
+        {
+            return new CancelResult(CancelStatus.NotFound);
+        }
+
+        var now = time.GetUtcNow();
+        var result = await store.CancelAsync(id, now, now + options.Jobs.Retention, cancellationToken).ConfigureAwait(false);
+        switch (result.Status)
+        {
+            case CancelStatus.Cancelled:
+                instruments.Ended(result.Job!);
+                await bus.PublishSignalAsync(JobSignal.Of(result.Job!), CancellationToken.None).ConfigureAwait(false);
+                return result;
+            case CancelStatus.Requested:
+                await bus.PublishCancelAsync(id, CancellationToken.None).ConfigureAwait(false);
+                return result with { Job = await WaitAsync(id, s_cancelWait, cancellationToken).ConfigureAwait(false) };
+            default:
+                return result;
+        }
+    }
+
+    /// <summary>Newest first.</summary>
+    /// <param name="filter">What to list.</param>
+    /// <param name="before">The last id of the page before; null for the first page.</param>
+    /// <param name="limit">1..<see cref="Limits.PageSize"/>.</param>
+    public ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken) =>
+        store.ListAsync(filter, before, Math.Clamp(limit, 1, Limits.PageSize), cancellationToken);
+
+    /// <summary>A blob of the job by the name in its URL (results, and inputs as <c>input-name</c>); seekable; null when there is none.</summary>
+    public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken)
+    {
+        var blob = job.Artifacts.FirstOrDefault(a => a.Name == name) ?? job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name);
+        return blob is not null && await artifacts.OpenAsync(job.Id, name, cancellationToken).ConfigureAwait(false) is { } content
+            ? (blob, content)
+            : null;
+    }
+
+    /// <summary>The newest preview of a running job, a JPEG; null when there is none.</summary>
+    public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
+
+    /// <summary>The job as clients see it, with position and expected start while it waits.</summary>
+    public async ValueTask<Job> DescribeAsync(JobRecord job, CancellationToken cancellationToken) =>
+        Describe(job, job.State == JobState.Queued ? await store.PositionAsync(job, cancellationToken).ConfigureAwait(false) : null);
+
+    /// <summary>The job as clients see it, its position known already (or not wanted: null).</summary>
+    public Job Describe(JobRecord job, int? position) =>
+        JobView.Of(job, position, position is { } p ? rates.Eta(job.Model, p) : null);
+
+    public ModelStatistics Statistics(string model, int running)
+    {
+        var (succeeded, failed, seconds) = rates.Of(model);
+        return new ModelStatistics(succeeded, failed, store.QueueDepth(model), running, seconds);
+    }
+
+    private static Activity? StartAccept(JobSubmission submission)
+    {
+        var activity = JobInstruments.Activities.StartActivity("job accept", ActivityKind.Producer, submission.TraceParent);
+        activity?.SetTag("myelin.model", submission.Model);
+        return activity;
+    }
+
+    /// <summary>Refusals that need no disk: a full queue is answered in microseconds, before any blob is touched.</summary>
+    private async ValueTask<SubmitResult?> RefuseEarlyAsync(JobSubmission submission, CancellationToken cancellationToken)
+    {
+        if (_closed)
+        {
+            return new SubmitResult(SubmitStatus.ShuttingDown);
+        }
+
+        if (store.QueueDepth(submission.Model) >= options.Jobs.QueueLimit
+            && (submission.IdempotencyKey is null || !await store.KnowsAsync(submission.Tenant, submission.IdempotencyKey, cancellationToken).ConfigureAwait(false)))
+        {
+            return QueueFull(submission.Model);
+        }
+
+        return disk.IsLow() ? new SubmitResult(SubmitStatus.StorageFull) : null;
+    }
+
+    private async ValueTask<SubmitResult> StoreAsync(JobSubmission submission, Activity? activity, CancellationToken cancellationToken)
+    {
+        var id = ids.Next();
+        var inserted = new InsertResult(InsertStatus.StorageFull);
+        try
+        {
+            var inputs = await PutInputsAsync(id, submission.Files, cancellationToken).ConfigureAwait(false);
+            var job = NewJob(id, submission, inputs, activity);
+            inserted = await store.InsertAsync(job, options.Jobs.QueueLimit, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ArtifactsFullException e)
+        {
+            LogDiskFull(e);
+        }
+        finally
+        {
+            if (inserted.Status != InsertStatus.Inserted && !submission.Files.IsEmpty)
+            {
+                await artifacts.DeleteAsync(id, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+
+        switch (inserted.Status)
+        {
+            case InsertStatus.Inserted:
+                // Committed: from here on the caller's leaving changes nothing.
+                await bus.PublishHintAsync(JobHint.Of(inserted.Job!), CancellationToken.None).ConfigureAwait(false);
+                return new SubmitResult(SubmitStatus.Accepted, inserted.Job, Position: inserted.Position);
+            case InsertStatus.Duplicate:
+                return new SubmitResult(SubmitStatus.Repeated, inserted.Job);
+            case InsertStatus.Mismatch:
+                return new SubmitResult(SubmitStatus.IdempotencyMismatch, inserted.Job);
+            case InsertStatus.QueueFull:
+                return QueueFull(submission.Model);
+            default:
+                disk.Recheck();
+                return new SubmitResult(SubmitStatus.StorageFull);
+        }
+    }
+
+    private SubmitResult QueueFull(string model) =>
+        new(SubmitStatus.QueueFull, RetryAfter: rates.RetryAfter(model, Math.Max(store.QueueDepth(model) - options.Jobs.QueueLimit, 0)));
+
+    private async ValueTask<ImmutableArray<JobArtifact>> PutInputsAsync(string id, ImmutableArray<SubmittedFile> files, CancellationToken cancellationToken)
+    {
+        var inputs = ImmutableArray.CreateBuilder<JobArtifact>(files.Length);
+        foreach (var file in files)
+        {
+            var blob = await artifacts.PutAsync(id, JobBlobs.InputName(file.Name), file.ContentType, file.Content, cancellationToken).ConfigureAwait(false);
+            inputs.Add(blob with { Name = file.Name });
+        }
+
+        return inputs.MoveToImmutable();
+    }
+
+    private JobRecord NewJob(string id, JobSubmission submission, ImmutableArray<JobArtifact> inputs, Activity? activity) => new()
+    {
+        Id = id,
+        Tenant = submission.Tenant,
+        Model = submission.Model,
+        Priority = submission.Priority,
+        Key = submission.Key,
+        Deadline = submission.Deadline,
+        Callback = submission.Callback,
+        Parameters = submission.Parameters,
+        Inputs = inputs,
+        CreatedAt = time.GetUtcNow(),
+        IdempotencyKey = submission.IdempotencyKey,
+        BodyHash = submission.IdempotencyKey is null ? null : BodyHash.Of(submission, inputs),
+        TraceParent = activity?.Id ?? submission.TraceParent,
+    };
+
+    [LoggerMessage(LogLevel.Warning, "The data disk is full; submissions are refused until there is space")]
+    private partial void LogDiskFull(Exception e);
 }
-
-/// <param name="Content">In memory or a temporary file; read once, from its start.</param>
-internal sealed record SubmittedFile(string Name, string ContentType, Stream Content);
-
-internal enum SubmitStatus
-{
-    Accepted,
-
-    /// <summary>A repeat of an idempotency key: <see cref="SubmitResult.Job"/> is the first job.</summary>
-    Repeated,
-    IdempotencyMismatch,
-    QueueFull,
-    StorageFull,
-    ShuttingDown,
-}
-
-/// <param name="RetryAfter">With <see cref="SubmitStatus.QueueFull"/>: when a place is expected, from the measured service rate.</param>
-internal sealed record SubmitResult(SubmitStatus Status, JobRecord? Job = null, TimeSpan? RetryAfter = null);

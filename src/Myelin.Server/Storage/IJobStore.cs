@@ -5,14 +5,15 @@ namespace Myelin.Server.Storage;
 
 /// <summary>
 /// The truth about jobs. Every method is one atomic step; writes return after they are durable. Time comes from the
-/// caller's <see cref="TimeProvider"/>. One conformance suite runs on every implementation.
+/// caller's <see cref="TimeProvider"/>. One conformance suite runs on every implementation. Writes other than
+/// <see cref="InsertAsync"/> throw <see cref="StorageFullException"/> when there is no space; nothing was stored then.
 /// </summary>
 internal interface IJobStore
 {
     /// <summary>Stores a queued job, unless its idempotency key is known or its model's queue is full.</summary>
     ValueTask<InsertResult> InsertAsync(JobRecord job, int queueLimit, CancellationToken cancellationToken);
 
-    /// <summary>Takes a queued job: running, attempt + 1, fresh lease. Refused while an earlier job of the same key is not ended.</summary>
+    /// <summary>Takes a queued job: running, attempt + 1, fresh lease. Refused while an earlier job of the same tenant and key has not ended.</summary>
     ValueTask<ClaimResult> ClaimAsync(string id, JobLease lease, DateTimeOffset now, CancellationToken cancellationToken);
 
     /// <summary>Extends leases; returns the ids that are no longer the caller's, and those whose cancel was asked for.</summary>
@@ -21,38 +22,61 @@ internal interface IJobStore
     /// <summary>Records progress of a running attempt; false when the lease is no longer the caller's.</summary>
     ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken);
 
-    /// <summary>Ends or requeues a running attempt; null when the lease is no longer the caller's (drop the result).</summary>
+    /// <summary>
+    /// Ends or requeues a running attempt; null when the lease is no longer the caller's (drop the result). Once a
+    /// cancel was asked for, every outcome becomes cancelled.
+    /// </summary>
     ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken);
 
     /// <summary>Queued → cancelled at once; running → cancel requested.</summary>
-    ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, CancellationToken cancellationToken);
+    /// <param name="expiresAt">When a job cancelled at once is purged.</param>
+    ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken);
 
     ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken);
+
+    /// <summary>True when this tenant has used this idempotency key.</summary>
+    ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken);
 
     /// <summary>Newest first; <paramref name="before"/> is the id that ended the page before.</summary>
     ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Every queued job in order of acceptance, in pages: what a dispatcher needs after a start.</summary>
-    ValueTask<ImmutableArray<JobHint>> QueuedAsync(string? after, int limit, CancellationToken cancellationToken);
+    /// <summary>
+    /// Every queued job, in pages: by model, priority, then order of acceptance. What a dispatcher needs after a start.
+    /// </summary>
+    /// <param name="after">The last hint of the page before.</param>
+    ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Running jobs whose lease ran out → queued, failed (attempts used up) or cancelled (if asked); queued past their deadline → expired.</summary>
-    ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
+    /// <summary>
+    /// Running jobs whose lease ran out → queued, failed (attempts used up) or cancelled (if asked for); queued jobs
+    /// that never started and are past their deadline → expired. Returns the changed ones, at most <paramref name="limit"/> of each kind.
+    /// </summary>
+    ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Marks ended jobs past retention as purged and returns their ids, so that their blobs can be deleted.</summary>
+    /// <summary>Marks ended jobs past retention as purged, drops their results and returns their ids, so that their blobs can be deleted.</summary>
     ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Jobs that go before this one in its model's queue.</summary>
+    /// <summary>Deletes purged jobs whose retention ended before <paramref name="before"/>; returns how many.</summary>
+    ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken);
+
+    /// <summary>Queued jobs of its model and of its own or a better class that were accepted before this one or go before it by class.</summary>
     ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken);
 
-    /// <summary>Queued jobs of a model; cheap.</summary>
+    /// <summary>Queued jobs of a model; exact and free.</summary>
     int QueueDepth(string model);
+
+    /// <summary>Queued jobs of every model that has some.</summary>
+    IReadOnlyDictionary<string, int> QueueDepths();
 }
 
 /// <param name="Token">Fresh and unguessable.</param>
 internal sealed record JobLease(string Worker, string Token, DateTimeOffset Until);
 
 /// <summary>Where to look: enough to choose the next job without reading the row.</summary>
-internal sealed record JobHint(string Id, string Model, JobPriority Priority, string Tenant, string? Key, DateTimeOffset? NotBefore);
+/// <param name="Sequence">Order of acceptance.</param>
+internal sealed record JobHint(string Id, long Sequence, string Model, JobPriority Priority, string Tenant, string? Key, DateTimeOffset? NotBefore)
+{
+    public static JobHint Of(JobRecord job) => new(job.Id, job.Sequence, job.Model, job.Priority, job.Tenant, job.Key, job.NotBefore);
+}
 
 internal sealed record JobFilter(string? Tenant = null, string? Model = null, JobState? State = null);
 
@@ -71,19 +95,20 @@ internal enum InsertStatus
     StorageFull,
 }
 
-internal sealed record InsertResult(InsertStatus Status, JobRecord? Job = null);
+/// <param name="Position">With <see cref="InsertStatus.Inserted"/>: jobs of its model that go before it.</param>
+internal sealed record InsertResult(InsertStatus Status, JobRecord? Job = null, int Position = 0);
 
 internal enum ClaimStatus
 {
     Claimed,
 
-    /// <summary>Ended, cancelled or claimed by somebody else.</summary>
+    /// <summary>Ended, past its deadline, or claimed by somebody else.</summary>
     Gone,
 
     /// <summary>An earlier job of the same key has not ended.</summary>
     KeyBusy,
 
-    /// <summary>Its back-off has not passed.</summary>
+    /// <summary>Its back-off has not passed; <see cref="ClaimResult.Job"/> tells until when.</summary>
     NotYet,
 }
 
@@ -101,7 +126,7 @@ internal enum CancelStatus
 
 internal sealed record CancelResult(CancelStatus Status, JobRecord? Job = null);
 
-/// <summary>How an attempt ended. <see cref="RetryAt"/> set = back to the queue, not before then.</summary>
+/// <summary>How an attempt ended. <see cref="JobState.Queued"/> = back to the queue, not before <see cref="RetryAt"/>.</summary>
 internal sealed record JobOutcome(JobState State)
 {
     public ReadOnlyMemory<byte>? Result { get; init; }
@@ -112,5 +137,21 @@ internal sealed record JobOutcome(JobState State)
 
     public DateTimeOffset? RetryAt { get; init; }
 
+    /// <summary>False where the attempt was given back through no fault of the job (shutdown).</summary>
+    public bool CountsAsFailure { get; init; }
+
+    /// <summary>End of retention; for end states.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
+}
+
+/// <summary>What becomes of jobs whose worker went away.</summary>
+internal sealed record RecoveryPolicy
+{
+    /// <summary>Failed attempts before a job fails.</summary>
+    public required int MaxAttempts { get; init; }
+
+    public required TimeSpan Retention { get; init; }
+
+    /// <summary>Every lease is an old one, run out or not: the start of the only process that uses this database.</summary>
+    public bool AllLeases { get; init; }
 }

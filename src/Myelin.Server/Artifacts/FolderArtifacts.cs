@@ -1,0 +1,142 @@
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography;
+
+namespace Myelin.Server.Artifacts;
+
+/// <summary>
+/// Blobs as files: <c>&lt;root&gt;/&lt;last two characters of the job&gt;/&lt;job&gt;/&lt;name&gt;</c> (the first ones are a
+/// date and would put everything in one folder). A blob is written beside its place, synced, renamed and its folder
+/// synced: after a power cut it is whole or not there.
+/// </summary>
+internal sealed class FolderArtifacts : IArtifacts
+{
+    private const int BufferSize = 128 << 10;
+    private const string Temporary = ".tmp-";
+
+    private readonly string _root;
+
+    public FolderArtifacts(string root)
+    {
+        _root = Path.GetFullPath(root);
+        Directory.CreateDirectory(_root);
+    }
+
+    public async ValueTask<JobArtifact> PutAsync(string job, string name, string contentType, Stream content, CancellationToken cancellationToken)
+    {
+        var folder = Folder(job);
+        var path = Path.Combine(folder, BlobName.Checked(name));
+        var temporary = Path.Combine(folder, Temporary + Guid.NewGuid().ToString("n"));
+        try
+        {
+            var isNew = !Directory.Exists(folder);
+            Directory.CreateDirectory(folder);
+            var (size, hash) = await WriteAsync(temporary, content, cancellationToken).ConfigureAwait(false);
+            File.Move(temporary, path, overwrite: true);
+            Durable.SyncFolder(folder);
+            if (isNew)
+            {
+                Durable.SyncFolder(Path.GetDirectoryName(folder)!);
+                Durable.SyncFolder(_root);
+            }
+
+            return new JobArtifact(name, contentType, size, hash);
+        }
+        catch (IOException e) when (Durable.IsFull(e))
+        {
+            Discard(temporary, folder);
+            throw new ArtifactsFullException($"No space for the blob '{name}' ({e.Message}). Free space on the data disk.", e);
+        }
+        catch
+        {
+            Discard(temporary, folder);
+            throw;
+        }
+    }
+
+    public ValueTask<Stream?> OpenAsync(string job, string name, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return ValueTask.FromResult<Stream?>(new FileStream(
+                Path.Combine(Folder(job), BlobName.Checked(name)),
+                new FileStreamOptions { Access = FileAccess.Read, Share = FileShare.Read | FileShare.Delete, Options = FileOptions.Asynchronous }));
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return ValueTask.FromResult<Stream?>(null);
+        }
+    }
+
+    public ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
+    {
+        try
+        {
+            Directory.Delete(Folder(job), recursive: true);
+        }
+        catch (DirectoryNotFoundException)
+        {
+            // Nothing there is what was asked for.
+        }
+
+        return ValueTask.CompletedTask;
+    }
+
+    public async IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        // Names sort by time of acceptance.
+        var folders = new DirectoryInfo(_root).EnumerateDirectories().SelectMany(shard => shard.EnumerateDirectories()).OrderBy(f => f.Name, StringComparer.Ordinal);
+        foreach (var folder in folders)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            yield return (folder.Name, new DateTimeOffset(folder.LastWriteTimeUtc, TimeSpan.Zero));
+        }
+
+        await ValueTask.CompletedTask.ConfigureAwait(false);
+    }
+
+    private static async Task<(long Size, string Hash)> WriteAsync(string path, Stream content, CancellationToken cancellationToken)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(BufferSize);
+        try
+        {
+            var file = new FileStream(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0 });
+            await using (file.ConfigureAwait(false))
+            {
+                var size = 0L;
+                int read;
+                while ((read = await content.ReadAsync(buffer.AsMemory(0, BufferSize), cancellationToken).ConfigureAwait(false)) > 0)
+                {
+                    hash.AppendData(buffer, 0, read);
+                    await file.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
+                    size += read;
+                }
+
+                file.Flush(flushToDisk: true);
+                return (size, Convert.ToHexStringLower(hash.GetHashAndReset()));
+            }
+        }
+        finally
+        {
+            System.Buffers.ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    private static void Discard(string temporary, string folder)
+    {
+        try
+        {
+            File.Delete(temporary);
+            if (Directory.Exists(folder) && !Directory.EnumerateFileSystemEntries(folder).Any())
+            {
+                Directory.Delete(folder);
+            }
+        }
+        catch (IOException)
+        {
+            // The coordinator's sweep takes what is left.
+        }
+    }
+
+    private string Folder(string job) => Path.Combine(_root, BlobName.Checked(job)[^2..], job);
+}

@@ -1,0 +1,38 @@
+using Myelin.Server.Configuration;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>Whether the data disk has room for another submission; looked up at most once a second.</summary>
+internal sealed class DiskSpace(MyelinOptions options, TimeProvider time)
+{
+    private static readonly TimeSpan s_fresh = TimeSpan.FromSeconds(1);
+
+    private readonly Lock _gate = new();
+    private long _lookedAt;
+    private bool _low;
+
+    public bool IsLow()
+    {
+        lock (_gate)
+        {
+            if (_lookedAt == 0 || time.GetElapsedTime(_lookedAt) >= s_fresh)
+            {
+                _lookedAt = time.GetTimestamp();
+                _low = Free() < options.Jobs.MinimumFreeBytes;
+            }
+
+            return _low;
+        }
+    }
+
+    /// <summary>Forgets the last look: a write has just failed for lack of space.</summary>
+    public void Recheck()
+    {
+        lock (_gate)
+        {
+            _lookedAt = 0;
+        }
+    }
+
+    private long Free() => new DriveInfo(Path.GetFullPath(options.Data)).AvailableFreeSpace;
+}

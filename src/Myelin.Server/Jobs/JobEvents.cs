@@ -1,0 +1,203 @@
+using System.Collections.Concurrent;
+using System.Collections.Immutable;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using Myelin.Server.Bus;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>A job after something happened to it. <paramref name="Kind"/> is the SSE event name: state, progress or end.</summary>
+internal sealed record JobUpdate(long EventId, string Kind, JobRecord Job);
+
+/// <summary>
+/// The process's ear on <see cref="Topics.Events"/>: one loop reads the bus and hands signals to watchers of a job and
+/// to <see cref="Observed"/>. Keeps the newest progress and preview of running jobs, which Storage gets later or never.
+/// </summary>
+internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates rates, TimeProvider time, ILogger<JobEvents> logger) : BackgroundService
+{
+    /// <summary>Running jobs whose newest progress is remembered here.</summary>
+    private const int LiveLimit = 10_000;
+
+    /// <summary>A watcher reads the row that often even when nothing is heard: a lost message costs seconds.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
+
+    private readonly ConcurrentDictionary<string, ImmutableArray<JobSubscription>> _watchers = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, JobSignal> _live = new(StringComparer.Ordinal);
+    private IAsyncEnumerable<BusMessage>? _messages;
+    private CancellationTokenSource? _listening;
+
+    /// <summary>Called for every signal on the hub's loop, before watchers hear of it; must be quick.</summary>
+    public event Action<JobSignal>? Observed;
+
+    public JobPreviews Previews { get; } = new();
+
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        // Subscribed before anything else starts, so that nothing of this process goes unheard.
+        _listening = new CancellationTokenSource();
+        _messages = bus.SubscribeAsync(Topics.Events, group: null, _listening.Token);
+        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>The job with the newest progress this process has heard of.</summary>
+    public JobRecord WithLiveProgress(JobRecord job) =>
+        job.State == JobState.Running && _live.TryGetValue(job.Id, out var live) && live.EventId > job.EventId && live.EventId < EventIds.Ended(job.Attempt)
+            ? job with { Progress = live.Progress, EventId = live.EventId }
+            : job;
+
+    /// <summary>
+    /// The job as it is now, unless <paramref name="lastEventId"/> says that the caller has seen that, then every
+    /// change; completes with the end. Nothing for an unknown job.
+    /// </summary>
+    public async IAsyncEnumerable<JobUpdate> WatchAsync(string id, long? lastEventId, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var subscription = new JobSubscription();
+        Add(id, subscription);
+        try
+        {
+            var last = lastEventId ?? -1;
+            if (await ReadAsync(id, cancellationToken).ConfigureAwait(false) is not { } job)
+            {
+                yield break;
+            }
+
+            while (true)
+            {
+                if (job.EventId > last)
+                {
+                    var kind = KindOf(job, last);
+                    last = job.EventId;
+                    yield return new JobUpdate(last, kind, job);
+                }
+
+                if (job.State.IsEnd())
+                {
+                    yield break;
+                }
+
+                var signal = await subscription.NextAsync(s_patience, time, cancellationToken).ConfigureAwait(false);
+                if (signal is { Kind: JobSignalKind.Progress } && signal.EventId > last && signal.EventId < EventIds.Ended(job.Attempt) && job.State == JobState.Running)
+                {
+                    job = job with { Progress = signal.Progress, EventId = signal.EventId };
+                }
+                else if (signal is null || signal.EventId > last)
+                {
+                    if (await ReadAsync(id, cancellationToken).ConfigureAwait(false) is not { } read)
+                    {
+                        yield break;
+                    }
+
+                    job = read;
+                }
+            }
+        }
+        finally
+        {
+            Remove(id, subscription);
+        }
+    }
+
+    public override async Task StopAsync(CancellationToken cancellationToken)
+    {
+        await (_listening?.CancelAsync() ?? Task.CompletedTask).ConfigureAwait(false);
+        await base.StopAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    public override void Dispose()
+    {
+        _listening?.Dispose();
+        base.Dispose();
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await foreach (var message in _messages!.WithCancellation(stoppingToken).ConfigureAwait(false))
+            {
+                Hear(message);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested || _listening!.IsCancellationRequested)
+        {
+            // Shutdown.
+        }
+    }
+
+    private static string KindOf(JobRecord job, long last)
+    {
+        if (job.State.IsEnd())
+        {
+            return "end";
+        }
+
+        var startKnown = last >= EventIds.Claimed(job.Attempt);
+        return job is { State: JobState.Running, Progress: not null } && startKnown ? "progress" : "state";
+    }
+
+    private void Hear(BusMessage message)
+    {
+        if (message.Headers?.ContainsKey(JobMessages.PreviewHeader) == true)
+        {
+            Previews.Put(message.Key!, message.Payload);
+            return;
+        }
+
+        JobSignal signal;
+        try
+        {
+            signal = JsonSerializer.Deserialize(message.Payload.Span, JobsJson.Default.JobSignal)!;
+        }
+        catch (JsonException e)
+        {
+            LogUnreadable(e);
+            return;
+        }
+
+        Remember(signal);
+        rates.Observe(signal);
+        Observed?.Invoke(signal);
+        if (_watchers.TryGetValue(signal.Job, out var watchers))
+        {
+            foreach (var watcher in watchers)
+            {
+                watcher.Offer(signal);
+            }
+        }
+    }
+
+    private void Remember(JobSignal signal)
+    {
+        if (signal.Kind != JobSignalKind.Progress)
+        {
+            _live.TryRemove(signal.Job, out _);
+            Previews.Remove(signal.Job);
+        }
+        else if (_live.Count < LiveLimit || _live.ContainsKey(signal.Job))
+        {
+            _live[signal.Job] = signal;
+        }
+    }
+
+    private async ValueTask<JobRecord?> ReadAsync(string id, CancellationToken cancellationToken) =>
+        await store.GetAsync(id, cancellationToken).ConfigureAwait(false) is { } job ? WithLiveProgress(job) : null;
+
+    private void Add(string id, JobSubscription subscription) =>
+        _watchers.AddOrUpdate(id, static (_, added) => [added], static (_, watchers, added) => watchers.Add(added), subscription);
+
+    private void Remove(string id, JobSubscription subscription)
+    {
+        while (_watchers.TryGetValue(id, out var watchers))
+        {
+            var rest = watchers.Remove(subscription);
+            if (rest.IsEmpty ? _watchers.TryRemove(new KeyValuePair<string, ImmutableArray<JobSubscription>>(id, watchers)) : _watchers.TryUpdate(id, rest, watchers))
+            {
+                return;
+            }
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "A message on myelin.events is not a signal; ignored")]
+    private partial void LogUnreadable(Exception e);
+}

@@ -1,0 +1,78 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>Counters, histograms and spans of jobs. Tags are bounded: models, states, reasons.</summary>
+internal sealed class JobInstruments : IDisposable
+{
+    public const string Name = "Myelin";
+
+    /// <summary>Spans: accept, claim, run.</summary>
+    public static readonly ActivitySource Activities = new(Name);
+
+    private readonly Meter _meter = new(Name);
+    private readonly Counter<long> _submitted;
+    private readonly Counter<long> _accepted;
+    private readonly Counter<long> _rejected;
+    private readonly Counter<long> _ended;
+    private readonly Counter<long> _retried;
+    private readonly Counter<long> _lost;
+    private readonly Histogram<double> _queueSeconds;
+    private readonly Histogram<double> _runSeconds;
+    private readonly Histogram<int> _commits;
+
+    public JobInstruments()
+    {
+        _submitted = _meter.CreateCounter<long>("myelin.jobs.submitted", "{job}", "Submissions that passed the checks of the gateway.");
+        _accepted = _meter.CreateCounter<long>("myelin.jobs.accepted", "{job}", "Jobs stored and answered with 202.");
+        _rejected = _meter.CreateCounter<long>("myelin.jobs.rejected", "{job}", "Submissions refused, by reason.");
+        _ended = _meter.CreateCounter<long>("myelin.jobs.ended", "{job}", "Jobs that reached an end state.");
+        _retried = _meter.CreateCounter<long>("myelin.jobs.retries", "{attempt}", "Attempts that went back to the queue.");
+        _lost = _meter.CreateCounter<long>("myelin.jobs.lost_leases", "{attempt}", "Attempts whose worker went away or lost its hold.");
+        _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
+        _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
+        _commits = _meter.CreateHistogram<int>("myelin.storage.commit_size", "{operation}", "Operations that shared one commit.");
+    }
+
+    public void Submitted(string model) => _submitted.Add(1, Model(model));
+
+    public void Accepted(string model) => _accepted.Add(1, Model(model));
+
+    public void Rejected(string model, SubmitStatus reason) => _rejected.Add(1, Model(model), new("reason", reason.ToString()));
+
+    public void Ended(JobRecord job)
+    {
+        _ended.Add(1, Model(job.Model), new("state", job.State.ToString()));
+        if (job is { StartedAt: { } start, EndedAt: { } end })
+        {
+            _runSeconds.Record((end - start).TotalSeconds, Model(job.Model));
+        }
+    }
+
+    public void Claimed(JobRecord job)
+    {
+        if (job is { Attempt: 1, StartedAt: { } start })
+        {
+            _queueSeconds.Record((start - job.CreatedAt).TotalSeconds, Model(job.Model));
+        }
+    }
+
+    public void Retried(string model) => _retried.Add(1, Model(model));
+
+    public void LeaseLost(string model) => _lost.Add(1, Model(model));
+
+    public void Committed(int operations) => _commits.Record(operations);
+
+    /// <summary>Shows the queue depth of every model; once, when the store is there.</summary>
+    public void ObserveDepth(IJobStore store) => _meter.CreateObservableGauge(
+        "myelin.jobs.queued",
+        () => store.QueueDepths().Select(d => new Measurement<int>(d.Value, Model(d.Key))),
+        "{job}",
+        "Jobs that wait, by model.");
+
+    public void Dispose() => _meter.Dispose();
+
+    private static KeyValuePair<string, object?> Model(string model) => new("model", model);
+}

@@ -1,0 +1,95 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Myelin.Server.Bus;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+internal enum JobSignalKind
+{
+    /// <summary>Claimed, or back in the queue.</summary>
+    State,
+    Progress,
+    End,
+}
+
+/// <summary>What the bus says about a job. Small: whoever wants the whole job reads the row.</summary>
+internal sealed record JobSignal
+{
+    public required string Job { get; init; }
+
+    public required long EventId { get; init; }
+
+    public required JobSignalKind Kind { get; init; }
+
+    public required JobState State { get; init; }
+
+    public required string Model { get; init; }
+
+    public required string Tenant { get; init; }
+
+    public string? Key { get; init; }
+
+    public DateTimeOffset? StartedAt { get; init; }
+
+    public DateTimeOffset? EndedAt { get; init; }
+
+    public JobProgress? Progress { get; init; }
+
+    /// <summary>The state that <paramref name="job"/> has just reached.</summary>
+    public static JobSignal Of(JobRecord job) => new()
+    {
+        Job = job.Id,
+        EventId = job.EventId,
+        Kind = job.State.IsEnd() ? JobSignalKind.End : JobSignalKind.State,
+        State = job.State,
+        Model = job.Model,
+        Tenant = job.Tenant,
+        Key = job.Key,
+        StartedAt = job.StartedAt,
+        EndedAt = job.EndedAt,
+    };
+
+    public static JobSignal OfProgress(JobRecord job, long eventId, JobProgress progress) =>
+        Of(job) with { EventId = eventId, Kind = JobSignalKind.Progress, Progress = progress };
+}
+
+/// <summary>A request to whichever worker runs the job.</summary>
+internal sealed record JobControl(string Cancel);
+
+/// <summary>JSON of what travels on the bus between roles.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(JobSignal))]
+[JsonSerializable(typeof(JobControl))]
+[JsonSerializable(typeof(JobHint))]
+internal sealed partial class JobsJson : JsonSerializerContext;
+
+/// <summary>Puts jobs' messages on the bus.</summary>
+internal static class JobMessages
+{
+    /// <summary>Header that marks a message of <see cref="Topics.Events"/> whose payload is a preview picture.</summary>
+    public const string PreviewHeader = "preview";
+
+    private static readonly Dictionary<string, string> s_preview = new() { [PreviewHeader] = "image/jpeg" };
+
+    public static ValueTask PublishHintAsync(this IBus bus, JobHint hint, CancellationToken cancellationToken)
+    {
+        var topic = Topics.Jobs(hint.Model, hint.Priority);
+        return bus.PublishAsync(topic, new BusMessage(topic, hint.Key, JsonSerializer.SerializeToUtf8Bytes(hint, JobsJson.Default.JobHint)), cancellationToken);
+    }
+
+    public static ValueTask PublishSignalAsync(this IBus bus, JobSignal signal, CancellationToken cancellationToken) =>
+        bus.PublishAsync(
+            Topics.Events,
+            new BusMessage(Topics.Events, signal.Job, JsonSerializer.SerializeToUtf8Bytes(signal, JobsJson.Default.JobSignal)),
+            cancellationToken);
+
+    public static ValueTask PublishPreviewAsync(this IBus bus, string job, ReadOnlyMemory<byte> jpeg, CancellationToken cancellationToken) =>
+        bus.PublishAsync(Topics.Events, new BusMessage(Topics.Events, job, jpeg, s_preview), cancellationToken);
+
+    public static ValueTask PublishCancelAsync(this IBus bus, string job, CancellationToken cancellationToken) =>
+        bus.PublishAsync(
+            Topics.Control,
+            new BusMessage(Topics.Control, job, JsonSerializer.SerializeToUtf8Bytes(new JobControl(job), JobsJson.Default.JobControl)),
+            cancellationToken);
+}

@@ -1,0 +1,43 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Sqlite;
+
+namespace Myelin.Server.Jobs;
+
+internal static class JobsRegistration
+{
+    /// <summary>
+    /// Storage, bus, blobs and the jobs on them. Needs <see cref="MyelinOptions"/>. Hosted services start in the order
+    /// of registration and stop in the reverse: ears before mouths.
+    /// </summary>
+    public static IServiceCollection AddJobs(this IServiceCollection services)
+    {
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddSingleton<JobInstruments>();
+        services.AddSingleton(OpenStore);
+        services.AddSingleton<IJobStore>(p => p.GetRequiredService<SqliteJobStore>());
+        services.AddSingleton<IWebhookStore>(p => p.GetRequiredService<SqliteJobStore>());
+        services.AddSingleton(p => p.GetRequiredService<SqliteJobStore>().Database);
+        services.AddSingleton<IBus, EmbeddedBus>();
+        services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
+        services.AddSingleton<JobIds>();
+        services.AddSingleton<DiskSpace>();
+        services.AddSingleton<ServiceRates>();
+        services.AddSingleton<JobEvents>();
+        services.AddHostedService(p => p.GetRequiredService<JobEvents>());
+        services.AddSingleton<JobService>();
+        return services;
+    }
+
+    private static SqliteJobStore OpenStore(IServiceProvider provider)
+    {
+        var instruments = provider.GetRequiredService<JobInstruments>();
+        var store = SqliteJobStore.Open(
+            Path.GetFullPath(provider.GetRequiredService<MyelinOptions>().Data), provider.GetRequiredService<TimeProvider>(), instruments.Committed);
+        instruments.ObserveDepth(store);
+        return store;
+    }
+}

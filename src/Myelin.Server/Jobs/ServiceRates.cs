@@ -1,0 +1,99 @@
+using System.Collections.Concurrent;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>
+/// How fast each model gets through its jobs, measured from their ends: the mean interval between ends while there was
+/// work. An interval counts from the end before, or from the job's own start when the model was idle until then, so
+/// that idle time makes nothing look slow. Also counts ends for the statistics of a model.
+/// </summary>
+internal sealed class ServiceRates
+{
+    private static readonly TimeSpan s_shortest = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_longest = TimeSpan.FromMinutes(10);
+
+    private readonly ConcurrentDictionary<string, Measured> _models = new(StringComparer.Ordinal);
+
+    /// <summary>Takes note of a signal; on the hub's loop.</summary>
+    public void Observe(JobSignal signal)
+    {
+        if (signal.Kind == JobSignalKind.End)
+        {
+            _models.GetOrAdd(signal.Model, static _ => new Measured()).Add(signal);
+        }
+    }
+
+    /// <summary>Expected seconds until <paramref name="position"/> jobs have gone before; null before the first measurement.</summary>
+    public double? Eta(string model, int position) =>
+        _models.TryGetValue(model, out var measured) && measured.Interval is { } interval ? Math.Round((position + 1) * interval, 3) : null;
+
+    /// <summary>
+    /// When a place in a full queue is expected: bounded, and spread by up to a half so that refused callers do not come
+    /// back all at once.
+    /// </summary>
+    public TimeSpan RetryAfter(string model, int over)
+    {
+        var seconds = (Eta(model, over) ?? s_shortest.TotalSeconds) * (1 + Random.Shared.NextDouble() / 2);
+        return TimeSpan.FromSeconds(Math.Ceiling(Math.Clamp(seconds, s_shortest.TotalSeconds, s_longest.TotalSeconds)));
+    }
+
+    /// <summary>Ends since the start of the process, and the mean seconds of a run.</summary>
+    public (long Succeeded, long Failed, double? MeanSeconds) Of(string model) =>
+        _models.TryGetValue(model, out var measured) ? measured.Counts : default;
+
+    private sealed class Measured
+    {
+        /// <summary>Weight of the newest measurement: about the last twenty count.</summary>
+        private const double Weight = 0.1;
+
+        private readonly Lock _gate = new();
+        private DateTimeOffset _lastEnd;
+        private double? _interval;
+        private double? _seconds;
+        private long _succeeded;
+        private long _failed;
+
+        public double? Interval
+        {
+            get
+            {
+                lock (_gate)
+                {
+                    return _interval;
+                }
+            }
+        }
+
+        public (long, long, double?) Counts
+        {
+            get
+            {
+                lock (_gate)
+                {
+                    return (_succeeded, _failed, _seconds);
+                }
+            }
+        }
+
+        public void Add(JobSignal signal)
+        {
+            lock (_gate)
+            {
+                _succeeded += signal.State == JobState.Succeeded ? 1 : 0;
+                _failed += signal.State == JobState.Failed ? 1 : 0;
+                if (signal is { StartedAt: { } start, EndedAt: { } end })
+                {
+                    var from = start > _lastEnd ? start : _lastEnd;
+                    _interval = Mean(_interval, Math.Max((end - from).TotalSeconds, 0));
+                    _lastEnd = end > _lastEnd ? end : _lastEnd;
+                    if (signal.State == JobState.Succeeded)
+                    {
+                        _seconds = Mean(_seconds, (end - start).TotalSeconds);
+                    }
+                }
+            }
+        }
+
+        private static double Mean(double? mean, double value) => mean is { } old ? old + Weight * (value - old) : value;
+    }
+}

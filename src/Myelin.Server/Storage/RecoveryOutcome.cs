@@ -1,0 +1,28 @@
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Storage;
+
+/// <summary>What becomes of a running job whose lease ran out; the same for every storage.</summary>
+internal static class RecoveryOutcome
+{
+    public static JobOutcome Of(JobRecord job, RecoveryPolicy policy, DateTimeOffset now)
+    {
+        var expiresAt = now + policy.Retention;
+        if (job.CancelRequested)
+        {
+            return new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
+        }
+
+        if (job.Failures + 1 < policy.MaxAttempts)
+        {
+            return new JobOutcome(JobState.Queued) { CountsAsFailure = true };
+        }
+
+        return new JobOutcome(JobState.Failed)
+        {
+            CountsAsFailure = true,
+            ExpiresAt = expiresAt,
+            Error = JobProblems.WorkerLost(job.Failures + 1),
+        };
+    }
+}

@@ -1,0 +1,81 @@
+namespace Myelin.Server.Storage.Sqlite;
+
+/// <summary>
+/// The database of one data folder: its lock, its migrations, one writer with group commit, a few readers. Any
+/// capability keeps its tables here: a migration file, and statements run through <see cref="WriteAsync"/> and
+/// <see cref="ReadAsync"/>.
+/// </summary>
+internal sealed class SqliteDatabase : IAsyncDisposable
+{
+    private const int Readers = 4;
+
+    private readonly DataLock _lock;
+    private readonly SqliteReaders _readers;
+    private bool _disposed;
+
+    private SqliteDatabase(DataLock dataLock, SqliteWriter writer, SqliteReaders readers) =>
+        (_lock, Writer, _readers) = (dataLock, writer, readers);
+
+    public SqliteWriter Writer { get; }
+
+    /// <summary>Opens or creates <c>myelin.db</c> in <paramref name="folder"/> and brings its tables up to date.</summary>
+    /// <param name="folder">The data folder; only this process may use it.</param>
+    /// <param name="time">Dates the migrations.</param>
+    /// <param name="prepare">Runs on the writer's connection before the writer starts: rebuild what is kept in memory.</param>
+    /// <exception cref="IOException">Another process uses the folder.</exception>
+    /// <exception cref="StorageException">The file is damaged, or made by a newer version.</exception>
+    public static SqliteDatabase Open(string folder, TimeProvider time, Action<SqliteSession> prepare)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Directory.CreateDirectory(folder);
+        }
+        else
+        {
+            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        }
+
+        var dataLock = DataLock.Take(folder);
+        SqliteSession? session = null;
+        try
+        {
+            var path = Path.Combine(folder, "myelin.db");
+            session = SqliteSession.Open(path, writer: true);
+            Migrations.Run(session, time);
+            prepare(session);
+            var writer = new SqliteWriter(session, () => SqliteSession.Open(path, writer: true));
+            var readers = new SqliteReaders(Readers, () => SqliteSession.Open(path, writer: false));
+            return new SqliteDatabase(dataLock, writer, readers);
+        }
+        catch
+        {
+            session?.Dispose();
+            dataLock.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Runs <paramref name="work"/> in a transaction shared with other callers; returns once durable. It may run twice: no side effects.</summary>
+    public Task<T> WriteAsync<T>(Func<SqliteSession, T> work, CancellationToken cancellationToken) => Writer.RunAsync(work, cancellationToken);
+
+    public ValueTask<T> ReadAsync<T>(Func<SqliteSession, T> work, CancellationToken cancellationToken) => _readers.RunAsync(work, cancellationToken);
+
+    /// <summary>Finishes what waits, then closes.</summary>
+    public ValueTask DisposeAsync() => CloseAsync(Writer.DisposeAsync);
+
+    /// <summary>Lets go of the file as a crash would: what waits is not stored. For tests.</summary>
+    public ValueTask AbandonAsync() => CloseAsync(Writer.AbandonAsync);
+
+    private async ValueTask CloseAsync(Func<ValueTask> closeWriter)
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        await closeWriter().ConfigureAwait(false);
+        await _readers.DisposeAsync().ConfigureAwait(false);
+        _lock.Dispose();
+    }
+}

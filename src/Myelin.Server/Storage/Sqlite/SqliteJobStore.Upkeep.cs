@@ -1,0 +1,89 @@
+using System.Collections.Immutable;
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Storage.Sqlite;
+
+internal sealed partial class SqliteJobStore
+{
+    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
+        await Database.WriteAsync(
+            session =>
+            {
+                var changed = ImmutableArray.CreateBuilder<JobRecord>();
+                foreach (var job in LostJobs(session, policy.AllLeases ? DateTimeOffset.MaxValue : now, limit))
+                {
+                    var outcome = RecoveryOutcome.Of(job, policy, now);
+                    changed.Add(End(session, job, outcome, [], JobRow.Json(outcome.Error, JsonContext.Default.Problem), now));
+                }
+
+                foreach (var job in OverdueJobs(session, now, limit))
+                {
+                    changed.Add(End(session, job, new JobOutcome(JobState.Expired) { ExpiresAt = now + policy.Retention }, [], [], now));
+                }
+
+                return changed.DrainToImmutable();
+            },
+            cancellationToken).ConfigureAwait(false);
+
+    public async ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) =>
+        await Database.WriteAsync(
+            session =>
+            {
+                using var rows = session.Prepare(
+                    """
+                    UPDATE jobs SET purged = 1, inputs = NULL, artifacts = NULL, parameters = NULL, result = NULL, progress = NULL
+                    WHERE seq IN (SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND purged = 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+                    RETURNING id
+                    """);
+                rows.Bind(1, now);
+                rows.Bind(2, limit);
+                var ids = ImmutableArray.CreateBuilder<string>();
+                while (rows.Step())
+                {
+                    ids.Add(rows.Text(0));
+                }
+
+                return ids.DrainToImmutable();
+            },
+            cancellationToken).ConfigureAwait(false);
+
+    public async ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken) =>
+        await Database.WriteAsync(
+            session =>
+            {
+                using var hooks = session.Prepare(
+                    """
+                    DELETE FROM webhooks WHERE job IN
+                      (SELECT id FROM jobs WHERE expires_at IS NOT NULL AND purged = 1 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+                    """);
+                hooks.Bind(1, before);
+                hooks.Bind(2, limit);
+                hooks.Run();
+                using var rows = session.Prepare(
+                    """
+                    DELETE FROM jobs WHERE seq IN
+                      (SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND purged = 1 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
+                    """);
+                rows.Bind(1, before);
+                rows.Bind(2, limit);
+                return rows.Run();
+            },
+            cancellationToken).ConfigureAwait(false);
+
+    private static ImmutableArray<JobRecord> LostJobs(SqliteSession session, DateTimeOffset leaseBefore, int limit)
+    {
+        using var rows = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE state = 1 AND lease_until <= ?1 LIMIT ?2");
+        rows.Bind(1, leaseBefore);
+        rows.Bind(2, limit);
+        return ReadAll(rows);
+    }
+
+    private static ImmutableArray<JobRecord> OverdueJobs(SqliteSession session, DateTimeOffset now, int limit)
+    {
+        using var rows = session.Prepare(
+            $"SELECT {JobRow.Columns} FROM jobs WHERE state = 0 AND deadline IS NOT NULL AND deadline <= ?1 AND attempt = 0 LIMIT ?2");
+        rows.Bind(1, now);
+        rows.Bind(2, limit);
+        return ReadAll(rows);
+    }
+}

@@ -1,0 +1,185 @@
+using System.Collections.Immutable;
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Storage.Sqlite;
+
+/// <summary>
+/// Jobs in SQLite. Writes run on the database's writer in shared transactions, reads on its readers. Statements are
+/// chosen so that expected refusals (a known key, a lost lease) are found by reading first: nothing relies on a failed
+/// statement. This file: opening, inserting, reading; the others: the life of an attempt, upkeep, webhooks.
+/// </summary>
+internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncDisposable
+{
+    private readonly QueueDepths _depths = new();
+
+    private SqliteJobStore(string folder, TimeProvider time, Action<int> committed)
+    {
+        Database = SqliteDatabase.Open(folder, time, _depths.Rebuild);
+        Database.Writer.Committed = count =>
+        {
+            _depths.Commit();
+            committed(count);
+        };
+        Database.Writer.RolledBack = _depths.Rollback;
+        Database.Writer.Start();
+    }
+
+    /// <summary>For other capabilities' tables.</summary>
+    public SqliteDatabase Database { get; }
+
+    /// <param name="folder">The data folder.</param>
+    /// <param name="time">Dates migrations.</param>
+    /// <param name="committed">Told the number of operations of every group commit, on the writer's thread.</param>
+    public static SqliteJobStore Open(string folder, TimeProvider time, Action<int> committed) => new(folder, time, committed);
+
+    public async ValueTask<InsertResult> InsertAsync(JobRecord job, int queueLimit, CancellationToken cancellationToken)
+    {
+        var callback = JobRow.Json(job.Callback, JsonContext.Default.JobCallback);
+        var inputs = JobRow.Blobs(job.Inputs);
+        try
+        {
+            return await Database.WriteAsync(session => Insert(session, job, queueLimit, callback, inputs), cancellationToken).ConfigureAwait(false);
+        }
+        catch (StorageFullException)
+        {
+            return new InsertResult(InsertStatus.StorageFull);
+        }
+    }
+
+    public ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
+        Database.ReadAsync(session => Find(session, id), cancellationToken);
+
+    public ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken) =>
+        Database.ReadAsync(session => FindRepeat(session, tenant, idempotencyKey) is not null, cancellationToken);
+
+    public ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken) =>
+        Database.ReadAsync(
+            session =>
+            {
+                using var rows = session.Prepare(
+                    $"""
+                    SELECT {JobRow.Columns} FROM jobs
+                    WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4)
+                    ORDER BY id DESC LIMIT ?5
+                    """);
+                rows.Bind(1, before);
+                rows.Bind(2, filter.Tenant);
+                rows.Bind(3, filter.Model);
+                if (filter.State is { } state)
+                {
+                    rows.Bind(4, (int)state);
+                }
+
+                rows.Bind(5, limit);
+                return ReadAll(rows);
+            },
+            cancellationToken);
+
+    public ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken) =>
+        Database.ReadAsync(
+            session =>
+            {
+                using var rows = session.Prepare(
+                    """
+                    SELECT id, seq, model, priority, tenant, key, not_before FROM jobs
+                    WHERE state = 0 AND (model, priority, seq) > (?1, ?2, ?3) ORDER BY model, priority, seq LIMIT ?4
+                    """);
+                rows.Bind(1, after?.Model ?? "");
+                rows.Bind(2, after is null ? -1 : (int)after.Priority);
+                rows.Bind(3, after?.Sequence ?? 0);
+                rows.Bind(4, limit);
+                var hints = ImmutableArray.CreateBuilder<JobHint>();
+                while (rows.Step())
+                {
+                    hints.Add(JobRow.ReadHint(rows));
+                }
+
+                return hints.DrainToImmutable();
+            },
+            cancellationToken);
+
+    public ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken) =>
+        Database.ReadAsync(
+            session =>
+            {
+                var better = job.Priority == JobPriority.High ? 0 : _depths.Ahead(job.Model, job.Priority - 1);
+                using var row = session.Prepare("SELECT count(*) FROM jobs WHERE state = 0 AND model = ?1 AND priority = ?2 AND seq < ?3");
+                row.Bind(1, job.Model);
+                row.Bind(2, (int)job.Priority);
+                row.Bind(3, job.Sequence);
+                row.Step();
+                return row.Int32(0) + better;
+            },
+            cancellationToken);
+
+    public int QueueDepth(string model) => _depths.Of(model);
+
+    public IReadOnlyDictionary<string, int> QueueDepths() => _depths.All();
+
+    public ValueTask DisposeAsync() => Database.DisposeAsync();
+
+    private static JobRecord? Find(SqliteSession session, string id)
+    {
+        using var row = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE id = ?1");
+        row.Bind(1, id);
+        return row.Step() ? JobRow.Read(row) : null;
+    }
+
+    private static JobRecord? FindRepeat(SqliteSession session, string tenant, string key)
+    {
+        using var row = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE idempotency_key IS NOT NULL AND tenant = ?1 AND idempotency_key = ?2");
+        row.Bind(1, tenant);
+        row.Bind(2, key);
+        return row.Step() ? JobRow.Read(row) : null;
+    }
+
+    private static ImmutableArray<JobRecord> ReadAll(SqliteCursor rows)
+    {
+        var jobs = ImmutableArray.CreateBuilder<JobRecord>();
+        while (rows.Step())
+        {
+            jobs.Add(JobRow.Read(rows));
+        }
+
+        return jobs.DrainToImmutable();
+    }
+
+    private InsertResult Insert(SqliteSession session, JobRecord job, int queueLimit, byte[] callback, byte[] inputs)
+    {
+        if (job.IdempotencyKey is not null && FindRepeat(session, job.Tenant, job.IdempotencyKey) is { } first)
+        {
+            return new InsertResult(first.BodyHash == job.BodyHash ? InsertStatus.Duplicate : InsertStatus.Mismatch, first);
+        }
+
+        if (_depths.Of(job.Model) >= queueLimit)
+        {
+            return new InsertResult(InsertStatus.QueueFull);
+        }
+
+        using var insert = session.Prepare(
+            """
+            INSERT INTO jobs (id, tenant, model, priority, state, attempt, failures, event_id, cancel_requested, purged, created_at,
+              deadline, key, idempotency_key, body_hash, trace_parent, callback, inputs, parameters)
+            VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+            """);
+        insert.Bind(1, job.Id);
+        insert.Bind(2, job.Tenant);
+        insert.Bind(3, job.Model);
+        insert.Bind(4, (int)job.Priority);
+        insert.Bind(5, job.CreatedAt);
+        insert.Bind(6, job.Deadline);
+        insert.Bind(7, job.Key);
+        insert.Bind(8, job.IdempotencyKey);
+        insert.Bind(9, job.BodyHash);
+        insert.Bind(10, job.TraceParent);
+        insert.Bind(11, callback);
+        insert.Bind(12, inputs);
+        insert.Bind(13, job.Parameters.Span);
+        insert.Run();
+        var stored = job with { Sequence = session.LastRowId, State = JobState.Queued };
+
+        var position = _depths.Ahead(job.Model, job.Priority);
+        _depths.Change(job.Model, job.Priority, +1);
+        return new InsertResult(InsertStatus.Inserted, stored, position);
+    }
+}

@@ -1,0 +1,172 @@
+using System.Threading.Channels;
+
+namespace Myelin.Server.Storage.Sqlite;
+
+/// <summary>
+/// The only writer of the database: a thread that owns one connection, takes every operation that waits, runs them in
+/// one transaction, commits once and then answers all (group commit). While one commit waits for the disk the next
+/// batch gathers, so that a single fsync serves many callers. When an operation fails the batch is rolled back and each
+/// runs alone: a bad one harms nobody.
+/// </summary>
+internal sealed class SqliteWriter : IAsyncDisposable
+{
+    private const int QueueLength = 8192;
+    private const int BatchSize = 1024;
+
+    private readonly Channel<SqliteOperation> _queue = Channel.CreateBounded<SqliteOperation>(
+        new BoundedChannelOptions(QueueLength) { SingleReader = true, FullMode = BoundedChannelFullMode.Wait });
+
+    private readonly Func<SqliteSession> _open;
+    private readonly Thread _thread;
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private SqliteSession? _session;
+    private volatile bool _abandoned;
+
+    public SqliteWriter(SqliteSession session, Func<SqliteSession> open)
+    {
+        (_session, _open) = (session, open);
+        _thread = new Thread(Loop) { IsBackground = true, Name = "myelin-storage" };
+    }
+
+    /// <summary>Called on the writer's thread after each commit with the operations it carried.</summary>
+    public Action<int> Committed { get; set; } = _ => { };
+
+    /// <summary>Called on the writer's thread when a batch came to nothing: undo what operations changed in memory.</summary>
+    public Action RolledBack { get; set; } = () => { };
+
+    public void Start() => _thread.Start();
+
+    /// <summary>Runs <paramref name="work"/> in a transaction; returns once it is durable.</summary>
+    /// <exception cref="StorageFullException">No space; nothing was stored.</exception>
+    /// <exception cref="ObjectDisposedException">The database is closing; nothing was stored.</exception>
+    public async Task<T> RunAsync<T>(Func<SqliteSession, T> work, CancellationToken cancellationToken)
+    {
+        var operation = new SqliteOperation<T>(work, cancellationToken);
+        if (!_queue.Writer.TryWrite(operation))
+        {
+            try
+            {
+                await _queue.Writer.WriteAsync(operation, cancellationToken).ConfigureAwait(false);
+            }
+            catch (ChannelClosedException)
+            {
+                throw Closed();
+            }
+        }
+
+        return await operation.Task.ConfigureAwait(false);
+    }
+
+    /// <summary>Stops without finishing what waits, as a crash would; for tests.</summary>
+    public ValueTask AbandonAsync()
+    {
+        _abandoned = true;
+        return DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        _queue.Writer.TryComplete();
+        await _ended.Task.ConfigureAwait(false);
+    }
+
+    private static ObjectDisposedException Closed() => new("storage", "the database is closed; nothing was stored");
+
+    private void Loop()
+    {
+        var batch = new List<SqliteOperation>(BatchSize);
+        while (!_abandoned && _queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
+        {
+            while (batch.Count < BatchSize && _queue.Reader.TryRead(out var operation))
+            {
+                batch.Add(operation);
+            }
+
+            RunBatch(batch);
+            batch.Clear();
+        }
+
+        while (_queue.Reader.TryRead(out var operation))
+        {
+            operation.Fail(Closed());
+        }
+
+        _session?.Dispose();
+        _ended.SetResult();
+    }
+
+    private void RunBatch(List<SqliteOperation> batch)
+    {
+        if (TryCommit(batch, out var fault))
+        {
+            return;
+        }
+
+        if (batch.Count == 1)
+        {
+            batch[0].Fail(fault!);
+            return;
+        }
+
+        var single = new List<SqliteOperation>(1);
+        foreach (var operation in batch)
+        {
+            single.Clear();
+            single.Add(operation);
+            RunBatch(single);
+        }
+    }
+
+    private bool TryCommit(List<SqliteOperation> batch, out Exception? fault)
+    {
+        fault = null;
+        try
+        {
+            _session ??= _open();
+            _session.Execute("BEGIN IMMEDIATE");
+            foreach (var operation in batch)
+            {
+                operation.Run(_session);
+            }
+
+            _session.Execute("COMMIT");
+        }
+        catch (Exception e)
+        {
+            fault = e;
+            Rollback(e);
+            return false;
+        }
+
+        Committed(batch.Count);
+        foreach (var operation in batch)
+        {
+            operation.Complete();
+        }
+
+        return true;
+    }
+
+    private void Rollback(Exception fault)
+    {
+        RolledBack();
+        try
+        {
+            if (_session is { InTransaction: true })
+            {
+                _session.Execute("ROLLBACK");
+            }
+        }
+        catch (StorageException)
+        {
+            fault = new StorageFullException("rollback failed", 0);
+        }
+
+        // After a failed write or fsync what the connection believes about the file may be wrong: start afresh.
+        if (fault is StorageFullException)
+        {
+            _session?.Dispose();
+            _session = null;
+        }
+    }
+}

@@ -1,0 +1,438 @@
+using System.Text;
+using Myelin.Protocol;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
+using Myelin.Testing;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Storage;
+
+/// <summary>What every job store keeps to. A class per implementation derives from it.</summary>
+public abstract class JobStoreConformance : IAsyncLifetime
+{
+    private const int NoLimit = 1_000_000;
+
+    private readonly JobIds _ids;
+    private IJobStore? _store;
+
+    protected JobStoreConformance() => _ids = new JobIds(Time);
+
+    protected ManualTime Time { get; } = new();
+
+    private protected IJobStore Store => _store!;
+
+    private DateTimeOffset Now => Time.GetUtcNow();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static RecoveryPolicy Policy { get; } = new() { MaxAttempts = 3, Retention = TimeSpan.FromHours(1) };
+
+    public async ValueTask InitializeAsync() => _store = await OpenAsync();
+
+    public async ValueTask DisposeAsync()
+    {
+        await CloseAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    private protected abstract ValueTask<IJobStore> OpenAsync();
+
+    private protected abstract ValueTask CloseAsync();
+
+    [Fact]
+    public async Task Insert_EveryField_IsReadBack()
+    {
+        var job = NewJob() with
+        {
+            Priority = JobPriority.High,
+            Key = "camera-7",
+            Parameters = Encoding.UTF8.GetBytes("""{"threshold":0.5}"""),
+            Inputs = [new JobArtifact("image", "image/png", 12, "abc")],
+            Deadline = Now.AddMinutes(5),
+            Callback = new JobCallback("https://example.org/hook", "secret"),
+            IdempotencyKey = "once",
+            BodyHash = "h",
+            TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        };
+
+        var inserted = await Store.InsertAsync(job, NoLimit, Token);
+        var read = (await Store.GetAsync(job.Id, Token))!;
+
+        inserted.Status.ShouldBe(InsertStatus.Inserted);
+        Same(read, inserted.Job!);
+        Same(read with { Sequence = 0 }, job);
+    }
+
+    [Fact]
+    public async Task Insert_SameIdempotencyKeyAndBody_GivesFirstJob()
+    {
+        var first = await InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "a" });
+        var repeat = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "a" }, NoLimit, Token);
+        var other = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b" }, NoLimit, Token);
+        var tenant = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b", Tenant = "other" }, NoLimit, Token);
+
+        repeat.Status.ShouldBe(InsertStatus.Duplicate);
+        repeat.Job!.Id.ShouldBe(first.Id);
+        other.Status.ShouldBe(InsertStatus.Mismatch);
+        tenant.Status.ShouldBe(InsertStatus.Inserted);
+        Store.QueueDepth("m").ShouldBe(2);
+        (await Store.KnowsAsync("t", "k", Token)).ShouldBeTrue();
+        (await Store.KnowsAsync("t", "unknown", Token)).ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Insert_FullQueue_IsRefusedForThatModelOnly()
+    {
+        await InsertAsync(NewJob());
+        await InsertAsync(NewJob());
+
+        (await Store.InsertAsync(NewJob(), 2, Token)).Status.ShouldBe(InsertStatus.QueueFull);
+        (await Store.InsertAsync(NewJob() with { Model = "other" }, 2, Token)).Status.ShouldBe(InsertStatus.Inserted);
+        Store.QueueDepths().ShouldBe(new Dictionary<string, int> { ["m"] = 2, ["other"] = 1 }, ignoreOrder: true);
+    }
+
+    [Fact]
+    public async Task Insert_ConcurrentPastLimit_NeverExceedsIt()
+    {
+        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => Store.InsertAsync(NewJob(), 50, Token).AsTask()));
+
+        results.Count(r => r.Status == InsertStatus.Inserted).ShouldBe(50);
+        results.Count(r => r.Status == InsertStatus.QueueFull).ShouldBe(150);
+        Store.QueueDepth("m").ShouldBe(50);
+        results.Where(r => r.Job is not null).Select(r => r.Position).Order().ShouldBe(Enumerable.Range(0, 50));
+    }
+
+    [Fact]
+    public async Task Claim_QueuedJob_RunsWithFreshLease()
+    {
+        var job = await InsertAsync(NewJob());
+        var lease = NewLease();
+        Time.Advance(TimeSpan.FromSeconds(3));
+
+        var claim = await Store.ClaimAsync(job.Id, lease, Now, Token);
+
+        claim.Status.ShouldBe(ClaimStatus.Claimed);
+        Same(claim.Job!, (await Store.GetAsync(job.Id, Token))!);
+        claim.Job!.State.ShouldBe(JobState.Running);
+        claim.Job.Attempt.ShouldBe(1);
+        claim.Job.StartedAt.ShouldBe(Now);
+        claim.Job.LeaseToken.ShouldBe(lease.Token);
+        claim.Job.EventId.ShouldBe(EventIds.Claimed(1));
+        Store.QueueDepth("m").ShouldBe(0);
+        (await Store.ClaimAsync(job.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Gone);
+        (await Store.ClaimAsync(_ids.Next(), NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Gone);
+    }
+
+    [Fact]
+    public async Task Claim_ManyAtOnce_ExactlyOneWins()
+    {
+        var job = await InsertAsync(NewJob());
+
+        var claims = await Task.WhenAll(Enumerable.Range(0, 32).Select(_ => Store.ClaimAsync(job.Id, NewLease(), Now, Token).AsTask()));
+
+        claims.Count(c => c.Status == ClaimStatus.Claimed).ShouldBe(1);
+        claims.Count(c => c.Status == ClaimStatus.Gone).ShouldBe(31);
+    }
+
+    [Fact]
+    public async Task Claim_EarlierJobOfKeyAlive_IsRefusedUntilItEnds()
+    {
+        var first = await InsertAsync(NewJob() with { Key = "k" });
+        var second = await InsertAsync(NewJob() with { Key = "k", Priority = JobPriority.High });
+        var foreign = await InsertAsync(NewJob() with { Key = "k", Tenant = "other" });
+
+        (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.KeyBusy);
+        (await Store.ClaimAsync(foreign.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
+        var lease = NewLease();
+        (await Store.ClaimAsync(first.Id, lease, Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
+        (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.KeyBusy);
+
+        // Back in the queue with a back-off, the first still goes before the second.
+        await Store.ApplyAsync(first.Id, lease.Token, Retry(Now.AddSeconds(5)), Now, Token);
+        (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.KeyBusy);
+        await Store.CancelAsync(first.Id, Now, Now.AddHours(1), Token);
+        (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
+    }
+
+    [Fact]
+    public async Task Claim_BeforeBackOff_IsNotYet()
+    {
+        var (job, lease) = await RunningAsync();
+        await Store.ApplyAsync(job.Id, lease.Token, Retry(Now.AddSeconds(5)), Now, Token);
+
+        var early = await Store.ClaimAsync(job.Id, NewLease(), Now.AddSeconds(4), Token);
+        var late = await Store.ClaimAsync(job.Id, NewLease(), Now.AddSeconds(5), Token);
+
+        early.Status.ShouldBe(ClaimStatus.NotYet);
+        early.Job!.NotBefore.ShouldBe(Now.AddSeconds(5));
+        late.Status.ShouldBe(ClaimStatus.Claimed);
+        late.Job!.Attempt.ShouldBe(2);
+        late.Job.NotBefore.ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task Claim_PastDeadline_IsGone()
+    {
+        var job = await InsertAsync(NewJob() with { Deadline = Now.AddSeconds(5) });
+
+        (await Store.ClaimAsync(job.Id, NewLease(), Now.AddSeconds(5), Token)).Status.ShouldBe(ClaimStatus.Gone);
+    }
+
+    [Fact]
+    public async Task Apply_Success_StoresResultOnce()
+    {
+        var (job, lease) = await RunningAsync();
+        var outcome = new JobOutcome(JobState.Succeeded)
+        {
+            Result = Encoding.UTF8.GetBytes("""{"ok":true}"""),
+            Artifacts = [new JobArtifact("annotated.jpg", "image/jpeg", 3, "x")],
+            ExpiresAt = Now.AddHours(1),
+        };
+
+        var applied = await Store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token);
+        var again = await Store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token);
+
+        Same(applied!, (await Store.GetAsync(job.Id, Token))!);
+        applied!.State.ShouldBe(JobState.Succeeded);
+        applied.EndedAt.ShouldBe(Now);
+        Encoding.UTF8.GetString(applied.Result!.Value.Span).ShouldBe("""{"ok":true}""");
+        applied.EventId.ShouldBe(EventIds.Ended(1));
+        again.ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task Apply_StaleToken_ChangesNothing()
+    {
+        var (job, stale) = await RunningAsync();
+        Time.Advance(TimeSpan.FromMinutes(1));
+        await Store.RecoverAsync(Now, Policy, 100, Token);
+        var lease = NewLease();
+        await Store.ClaimAsync(job.Id, lease, Now, Token);
+
+        (await Store.ApplyAsync(job.Id, stale.Token, Success(), Now, Token)).ShouldBeNull();
+        (await Store.ProgressAsync(job.Id, stale.Token, new JobProgress(1, 2, 0.5), EventIds.Progress(1, 1), Token)).ShouldBeFalse();
+        (await Store.HeartbeatAsync([(job.Id, stale.Token)], Now.AddMinutes(1), Token)).Lost.ShouldBe([job.Id]);
+        (await Store.ApplyAsync(job.Id, lease.Token, Success(), Now, Token))!.State.ShouldBe(JobState.Succeeded);
+    }
+
+    [Fact]
+    public async Task Progress_RunningAttempt_GrowsOnly()
+    {
+        var (job, lease) = await RunningAsync();
+
+        (await Store.ProgressAsync(job.Id, lease.Token, new JobProgress(2, 4, 0.5), EventIds.Progress(1, 2), Token)).ShouldBeTrue();
+        (await Store.ProgressAsync(job.Id, lease.Token, new JobProgress(1, 4, 0.25), EventIds.Progress(1, 1), Token)).ShouldBeFalse();
+
+        var read = (await Store.GetAsync(job.Id, Token))!;
+        read.Progress.ShouldBe(new JobProgress(2, 4, 0.5));
+        read.EventId.ShouldBe(EventIds.Progress(1, 2));
+    }
+
+    [Fact]
+    public async Task Heartbeat_ExtendsLease_AndTellsCancelRequests()
+    {
+        var (kept, keptLease) = await RunningAsync();
+        var (cancelled, cancelledLease) = await RunningAsync();
+        await Store.CancelAsync(cancelled.Id, Now, Now.AddHours(1), Token);
+
+        var beat = await Store.HeartbeatAsync(
+            [(kept.Id, keptLease.Token), (cancelled.Id, cancelledLease.Token), (_ids.Next(), "x")], Now.AddMinutes(9), Token);
+
+        beat.CancelRequested.ShouldBe([cancelled.Id]);
+        beat.Lost.Length.ShouldBe(1);
+        (await Store.RecoverAsync(Now.AddMinutes(8), Policy, 100, Token)).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Cancel_EachState_AnswersItsName()
+    {
+        var queued = await InsertAsync(NewJob());
+        var (running, lease) = await RunningAsync();
+
+        var atOnce = await Store.CancelAsync(queued.Id, Now, Now.AddHours(1), Token);
+        var requested = await Store.CancelAsync(running.Id, Now, Now.AddHours(1), Token);
+
+        atOnce.Status.ShouldBe(CancelStatus.Cancelled);
+        atOnce.Job!.State.ShouldBe(JobState.Cancelled);
+        atOnce.Job.EventId.ShouldBeGreaterThan(EventIds.Queued);
+        atOnce.Job.ExpiresAt.ShouldBe(Now.AddHours(1));
+        Store.QueueDepth("m").ShouldBe(0);
+        requested.Status.ShouldBe(CancelStatus.Requested);
+        requested.Job!.State.ShouldBe(JobState.Running);
+        (await Store.ApplyAsync(running.Id, lease.Token, Success(), Now, Token))!.State.ShouldBe(JobState.Cancelled);
+        (await Store.CancelAsync(running.Id, Now, Now, Token)).Status.ShouldBe(CancelStatus.AlreadyEnded);
+        (await Store.CancelAsync(_ids.Next(), Now, Now, Token)).Status.ShouldBe(CancelStatus.NotFound);
+    }
+
+    [Fact]
+    public async Task Cancel_RequestedWhileAttemptRetries_EndsCancelled()
+    {
+        var (job, lease) = await RunningAsync();
+        await Store.CancelAsync(job.Id, Now, Now, Token);
+
+        var applied = await Store.ApplyAsync(job.Id, lease.Token, Retry(Now.AddSeconds(1)), Now, Token);
+
+        applied!.State.ShouldBe(JobState.Cancelled);
+        applied.NotBefore.ShouldBeNull();
+        Store.QueueDepth("m").ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Recover_LostLease_RequeuesUntilAttemptsAreUsedUp()
+    {
+        var job = await InsertAsync(NewJob());
+        for (var attempt = 1; attempt <= 3; attempt++)
+        {
+            var claim = await Store.ClaimAsync(job.Id, NewLease(), Now, Token);
+            claim.Job!.Attempt.ShouldBe(attempt);
+            (await Store.RecoverAsync(Now, Policy, 100, Token)).ShouldBeEmpty();
+            Time.Advance(TimeSpan.FromMinutes(1));
+            var recovered = (await Store.RecoverAsync(Now, Policy, 100, Token)).ShouldHaveSingleItem();
+            recovered.State.ShouldBe(attempt < 3 ? JobState.Queued : JobState.Failed);
+            recovered.EventId.ShouldBeGreaterThan(claim.Job.EventId);
+        }
+
+        var failed = (await Store.GetAsync(job.Id, Token))!;
+        failed.Error!.Type.ShouldBe(ProblemTypes.AttemptsExhausted);
+        failed.ExpiresAt.ShouldBe(Now + Policy.Retention);
+        Store.QueueDepth("m").ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Recover_AllLeases_TakesRunningOnesAtOnce()
+    {
+        await RunningAsync();
+
+        (await Store.RecoverAsync(Now, Policy with { AllLeases = true }, 100, Token)).ShouldHaveSingleItem().State.ShouldBe(JobState.Queued);
+        Store.QueueDepth("m").ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Recover_PastDeadline_ExpiresOnlyWhatNeverStarted()
+    {
+        var late = await InsertAsync(NewJob() with { Deadline = Now.AddSeconds(5) });
+        var retried = await InsertAsync(NewJob() with { Deadline = Now.AddSeconds(5) });
+        var lease = NewLease();
+        await Store.ClaimAsync(retried.Id, lease, Now, Token);
+        await Store.ApplyAsync(retried.Id, lease.Token, Retry(Now), Now, Token);
+
+        (await Store.RecoverAsync(Now.AddSeconds(4), Policy, 100, Token)).ShouldBeEmpty();
+        var expired = (await Store.RecoverAsync(Now.AddSeconds(5), Policy, 100, Token)).ShouldHaveSingleItem();
+
+        expired.Id.ShouldBe(late.Id);
+        expired.State.ShouldBe(JobState.Expired);
+        Store.QueueDepth("m").ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Purge_PastRetention_DropsResultThenForgets()
+    {
+        var (job, lease) = await RunningAsync();
+        await Store.ApplyAsync(job.Id, lease.Token, Success() with { Result = new byte[] { 1 } }, Now, Token);
+        var expiry = Now.AddHours(1);
+
+        (await Store.PurgeAsync(expiry.AddSeconds(-1), 100, Token)).ShouldBeEmpty();
+        (await Store.PurgeAsync(expiry, 100, Token)).ShouldBe([job.Id]);
+        (await Store.PurgeAsync(expiry, 100, Token)).ShouldBeEmpty();
+        var purged = (await Store.GetAsync(job.Id, Token))!;
+        purged.Purged.ShouldBeTrue();
+        purged.Result.ShouldBeNull();
+        purged.State.ShouldBe(JobState.Succeeded);
+        (await Store.ForgetAsync(expiry.AddSeconds(-1), 100, Token)).ShouldBe(0);
+        (await Store.ForgetAsync(expiry, 100, Token)).ShouldBe(1);
+        (await Store.GetAsync(job.Id, Token)).ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task List_Pages_ShowEveryJobOnceNewestFirst()
+    {
+        var ids = new List<string>();
+        for (var i = 0; i < 25; i++)
+        {
+            ids.Add((await InsertAsync(NewJob() with { Model = i % 2 == 0 ? "even" : "odd" })).Id);
+        }
+
+        var listed = new List<string>();
+        string? before = null;
+        while (await Store.ListAsync(new JobFilter(), before, 10, Token) is { Length: > 0 } page)
+        {
+            listed.AddRange(page.Select(j => j.Id));
+            before = page[^1].Id;
+        }
+
+        ids.Reverse();
+        listed.ShouldBe(ids);
+        (await Store.ListAsync(new JobFilter(Model: "odd"), null, 100, Token)).Length.ShouldBe(12);
+        (await Store.ListAsync(new JobFilter(State: JobState.Running), null, 100, Token)).ShouldBeEmpty();
+        (await Store.ListAsync(new JobFilter(Tenant: "nobody"), null, 100, Token)).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Queued_Pages_HoldEveryQueuedJobInOrder()
+    {
+        for (var i = 0; i < 30; i++)
+        {
+            await InsertAsync(NewJob() with { Model = i % 2 == 0 ? "a" : "b", Priority = (JobPriority)(i % 3) });
+        }
+
+        var (claimed, _) = await RunningAsync();
+        var hints = new List<JobHint>();
+        while (await Store.QueuedAsync(hints.LastOrDefault(), 7, Token) is { Length: > 0 } page)
+        {
+            hints.AddRange(page);
+        }
+
+        hints.Count.ShouldBe(30);
+        hints.ShouldNotContain(h => h.Id == claimed.Id);
+        hints.ShouldBe(hints.OrderBy(h => h.Model, StringComparer.Ordinal).ThenBy(h => h.Priority).ThenBy(h => h.Sequence));
+    }
+
+    [Fact]
+    public async Task Position_CountsBetterClassesAndEarlierJobs()
+    {
+        var first = await InsertAsync(NewJob());
+        var second = await InsertAsync(NewJob());
+        await InsertAsync(NewJob() with { Priority = JobPriority.High });
+        await InsertAsync(NewJob() with { Priority = JobPriority.Low });
+        await InsertAsync(NewJob() with { Model = "other" });
+
+        (await Store.PositionAsync(first, Token)).ShouldBe(1);
+        (await Store.PositionAsync(second, Token)).ShouldBe(2);
+    }
+
+    private protected static JobOutcome Success() => new(JobState.Succeeded) { ExpiresAt = new DateTimeOffset(2030, 1, 1, 1, 0, 0, TimeSpan.Zero) };
+
+    private protected static JobOutcome Retry(DateTimeOffset at) => new(JobState.Queued) { RetryAt = at, CountsAsFailure = true };
+
+    private protected JobRecord NewJob() => new() { Id = _ids.Next(), Tenant = "t", Model = "m", CreatedAt = Now, Parameters = "{}"u8.ToArray() };
+
+    private protected JobLease NewLease() => new("w", Guid.NewGuid().ToString("n"), Now.AddSeconds(15));
+
+    private protected async Task<JobRecord> InsertAsync(JobRecord job)
+    {
+        var inserted = await Store.InsertAsync(job, NoLimit, Token);
+        inserted.Status.ShouldBe(InsertStatus.Inserted);
+        return inserted.Job!;
+    }
+
+    private protected async Task<(JobRecord Job, JobLease Lease)> RunningAsync()
+    {
+        var job = await InsertAsync(NewJob());
+        var lease = NewLease();
+        var claim = await Store.ClaimAsync(job.Id, lease, Now, Token);
+        claim.Status.ShouldBe(ClaimStatus.Claimed);
+        return (claim.Job!, lease);
+    }
+
+    /// <summary>Records hold memory and arrays, which compare by reference: bring those to text first.</summary>
+    private static void Same(JobRecord actual, JobRecord expected)
+    {
+        Text(actual).ShouldBe(Text(expected));
+        (actual with { Parameters = default, Inputs = [], Result = null, Artifacts = [] })
+            .ShouldBe(expected with { Parameters = default, Inputs = [], Result = null, Artifacts = [] });
+
+        static string Text(JobRecord job) =>
+            $"{Encoding.UTF8.GetString(job.Parameters.Span)} {string.Join(';', job.Inputs)} {(job.Result is { } r ? Encoding.UTF8.GetString(r.Span) : "")} {string.Join(';', job.Artifacts)}";
+    }
+}

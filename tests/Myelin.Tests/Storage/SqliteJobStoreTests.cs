@@ -1,0 +1,72 @@
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Sqlite;
+using Myelin.Testing;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Storage;
+
+public sealed class SqliteJobStoreTests : JobStoreConformance
+{
+    private readonly TemporaryFolder _folder = new();
+    private SqliteJobStore? _store;
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Reopen_AfterClose_KeepsJobsAndDepths()
+    {
+        var job = await InsertAsync(NewJob());
+        await RunningAsync();
+        await _store!.DisposeAsync();
+
+        _store = SqliteJobStore.Open(_folder.Path, Time, _ => { });
+
+        (await _store.GetAsync(job.Id, Token))!.Id.ShouldBe(job.Id);
+        _store.QueueDepth("m").ShouldBe(1);
+    }
+
+    [Fact]
+    public void Open_FolderInUse_SaysTheCure()
+    {
+        var refused = Should.Throw<IOException>(() => SqliteJobStore.Open(_folder.Path, Time, _ => { }));
+        refused.Message.ShouldContain("--data");
+    }
+
+    [Fact]
+    public async Task Write_FaultyOperation_HarmsNoOther()
+    {
+        var operations = Enumerable.Range(0, 60).Select(i => i % 20 == 7
+            ? (Task)_store!.Database.WriteAsync<int>(_ => throw new InvalidOperationException("faulty"), Token)
+            : Store.InsertAsync(NewJob(), 1000, Token).AsTask()).ToArray();
+
+        await Task.WhenAll(operations.Select(o => o.ContinueWith(_ => { }, TaskScheduler.Default)));
+
+        operations.Count(o => o.IsFaulted).ShouldBe(3);
+        Store.QueueDepth("m").ShouldBe(57);
+        (await Store.QueuedAsync(null, 1000, Token)).Length.ShouldBe(57);
+    }
+
+    [Fact]
+    public async Task Write_CancelledBeforeItsTurn_StoresNothing()
+    {
+        using var cancelled = new CancellationTokenSource();
+        await cancelled.CancelAsync();
+
+        await Should.ThrowAsync<OperationCanceledException>(async () => await Store.InsertAsync(NewJob(), 1000, cancelled.Token));
+
+        Store.QueueDepth("m").ShouldBe(0);
+    }
+
+    private protected override ValueTask<IJobStore> OpenAsync()
+    {
+        _store = SqliteJobStore.Open(_folder.Path, Time, _ => { });
+        return ValueTask.FromResult<IJobStore>(_store);
+    }
+
+    private protected override async ValueTask CloseAsync()
+    {
+        await _store!.DisposeAsync();
+        _folder.Dispose();
+    }
+}
