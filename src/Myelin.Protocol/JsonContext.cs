@@ -19,5 +19,6 @@ namespace Myelin.Protocol;
 [JsonSerializable(typeof(Page<Model>))]
 [JsonSerializable(typeof(CatalogueEntry))]
 [JsonSerializable(typeof(Page<CatalogueEntry>))]
+[JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(JsonElement))]
 public sealed partial class JsonContext : JsonSerializerContext;

@@ -34,6 +34,12 @@ public static class ProblemTypes
     public const string ModelUnavailable = "/problems/model-unavailable";
     public const string NotFound = "/problems/not-found";
     public const string Gone = "/problems/gone";
+    public const string MethodNotAllowed = "/problems/method-not-allowed";
+    public const string RequestTimeout = "/problems/request-timeout";
+    public const string NotReady = "/problems/not-ready";
+    public const string NoResult = "/problems/no-result";
+    public const string RangeNotSatisfiable = "/problems/range-not-satisfiable";
+    public const string RateLimited = "/problems/rate-limited";
     public const string AlreadyEnded = "/problems/already-ended";
     public const string IdempotencyMismatch = "/problems/idempotency-mismatch";
     public const string QueueFull = "/problems/queue-full";

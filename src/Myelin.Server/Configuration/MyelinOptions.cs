@@ -28,6 +28,9 @@ internal sealed record MyelinOptions
     [Description("Serve any address without API keys. Only for networks you trust.")]
     public bool Insecure { get; init; }
 
+    [Description("Ask for an API key on loopback too. On any other address keys are always asked for.")]
+    public bool RequireKeys { get; init; }
+
     [Description("Host names the server answers to, beside loopback and the listen address, comma-separated. Guards against DNS rebinding.")]
     public string AllowedHosts { get; init; } = "";
 
@@ -99,6 +102,12 @@ internal sealed record InputOptions
     [Description("Largest request body in bytes.")]
     [Range(1024d, 1073741824d)]
     public long MaxBytes { get; init; } = 32L << 20;
+
+    [Description("Bytes of request bodies held in memory at a time; requests beyond that wait before they are read.")]
+    public long BufferBytes { get; init; } = 256L << 20;
+
+    [Description("Longest wait for an input by URL.")]
+    public TimeSpan UrlTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     [Description("Largest picture in megapixels, checked in its header before decoding.")]
     [Range(0.01, 1000d)]

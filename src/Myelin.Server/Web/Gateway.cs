@@ -1,0 +1,52 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Myelin.Server.Accounts;
+using Myelin.Server.Configuration;
+using Myelin.Server.Telemetry;
+
+namespace Myelin.Server.Web;
+
+/// <summary>The gateway role: what answers HTTP. The composition root calls the two methods; the rest is in the capabilities' folders.</summary>
+internal static class Gateway
+{
+    /// <summary>Needs <see cref="MyelinOptions"/> and <see cref="TimeProvider"/> in the container.</summary>
+    public static IServiceCollection AddGateway(this IServiceCollection services, MyelinOptions options)
+    {
+        services.ConfigureHttpJsonOptions(json =>
+        {
+            // For the OpenAPI document; answers are written by JsonReply from the same context.
+            json.SerializerOptions.TypeInfoResolverChain.Insert(0, JsonContext.Default);
+            json.SerializerOptions.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
+            json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
+        });
+        services.Configure<Microsoft.AspNetCore.Server.Kestrel.Core.KestrelServerOptions>(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = options.Input.MaxBytes;
+        });
+        services.TryAddSingleton<SiteGuard>();
+        services.TryAddSingleton<FailedAttempts>();
+        services.TryAddSingleton<KeyRing>();
+        services.TryAddSingleton<MetricsPage>();
+        services.TryAddSingleton<InferenceInstruments>();
+        services.TryAddSingleton<Readiness>();
+        services.AddHostedService<TraceExport>();
+        services.AddRouting();
+        return services;
+    }
+
+    public static WebApplication MapMyelin(this WebApplication app)
+    {
+        // Listens from the first request on, not from the first scrape.
+        app.Services.GetRequiredService<MetricsPage>();
+
+        app.UseMiddleware<FaultMiddleware>();
+        app.UseMiddleware<AccountsMiddleware>();
+        app.UseMiddleware<SiteMiddleware>();
+        app.UseRouting();
+        app.UseMiddleware<ScopeMiddleware>();
+        app.MapTelemetry();
+        return app;
+    }
+}
