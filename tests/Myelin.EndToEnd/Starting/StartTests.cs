@@ -56,7 +56,7 @@ public sealed class StartTests
 
         (await second.ExitAsync(TimeSpan.FromSeconds(20))).ShouldNotBe(0);
 
-        second.Log.ShouldContain("in use");
+        second.Log.ShouldContain("used by another process");
         (await first.Http.GetAsync(new Uri("/health/ready", UriKind.Relative), TestContext.Current.CancellationToken)).StatusCode.ShouldBe(HttpStatusCode.OK);
     }
 }
