@@ -55,6 +55,8 @@ internal sealed class RecordedNoise(float[] draws) : INoise
 
     public bool Used => _at == draws.Length;
 
+    public void DrawShared(Span<float> values) => Draw(values);
+
     public void Draw(Span<float> values)
     {
         draws.AsSpan(_at, values.Length).CopyTo(values);

@@ -5,6 +5,9 @@ internal interface INoise
 {
     /// <summary>Standard normals for one latent.</summary>
     void Draw(Span<float> values);
+
+    /// <summary>Standard normals that all pictures of the request share.</summary>
+    void DrawShared(Span<float> values);
 }
 
 /// <summary>
@@ -17,6 +20,8 @@ internal interface INoise
 internal sealed class TorchNoise(ulong seed, int count, int index) : INoise
 {
     private readonly TorchNormal _normal = new(seed);
+
+    public void DrawShared(Span<float> values) => _normal.Fill(values);
 
     public void Draw(Span<float> values)
     {

@@ -99,30 +99,7 @@ internal sealed class UniPcSampler(SchedulerConfig config, Plan plan) : LambdaSa
             term = (term / h) - (1 / factorial);
         }
 
-        return Solve(system, count);
-    }
-
-    /// <summary>Gauss–Jordan with pivoting; the systems have two or three unknowns.</summary>
-    private static double[] Solve(double[,] system, int n)
-    {
-        for (var pivot = 0; pivot < n; pivot++)
-        {
-            var best = Enumerable.Range(pivot, n - pivot).MaxBy(r => Math.Abs(system[r, pivot]));
-            for (var c = 0; c <= n; c++)
-            {
-                (system[pivot, c], system[best, c]) = (system[best, c], system[pivot, c]);
-            }
-
-            for (var row = 0; row < n; row++)
-            {
-                var factor = row == pivot ? 0 : system[row, pivot] / system[pivot, pivot];
-                for (var c = pivot; c <= n; c++)
-                {
-                    system[row, c] -= factor * system[pivot, c];
-                }
-            }
-        }
-
-        return [.. Enumerable.Range(0, n).Select(r => system[r, n] / system[r, r])];
+        var solution = LinearSystem.Solve(system);
+        return [.. Enumerable.Range(0, count).Select(row => solution[row, 0])];
     }
 }
