@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Numerics;
+using System.Security;
 using System.Text;
 using Myelin.Inference.Imaging.Vips;
 
@@ -12,6 +14,7 @@ internal sealed class Overlay
 {
     /// <summary>A label longer than this ends in an ellipsis.</summary>
     private const int MaxLabel = 60;
+    private const int MaxReading = 400;
 
     private readonly StringBuilder _shapes = new();
     private readonly StringBuilder _labels = new();
@@ -34,24 +37,6 @@ internal sealed class Overlay
         Label(x, y, colour, label);
     }
 
-    /// <param name="points">x, y pairs of the corners in order.</param>
-    /// <param name="colour">As <c>#rrggbb</c>.</param>
-    /// <param name="label">Drawn at the first corner.</param>
-    public void Polygon(ReadOnlySpan<float> points, string colour, string label)
-    {
-        _shapes.Append("<polygon points='");
-        for (var at = 0; at + 1 < points.Length; at += 2)
-        {
-            Append(_shapes, $"{points[at]:0.#},{points[at + 1]:0.#} ");
-        }
-
-        Append(_shapes, $"' fill='{colour}' fill-opacity='0.12' stroke='{colour}' stroke-width='{_stroke * 0.8:0.##}' stroke-linejoin='round'/>");
-        if (points.Length >= 2)
-        {
-            Label(points[0], points[1], colour, label);
-        }
-    }
-
     /// <param name="points">x, y pairs.</param>
     /// <param name="colour">As <c>#rrggbb</c>.</param>
     public void Dots(ReadOnlySpan<float> points, string colour)
@@ -60,6 +45,22 @@ internal sealed class Overlay
         {
             Append(_shapes, $"<circle cx='{points[at]:0.#}' cy='{points[at + 1]:0.#}' r='{_stroke * 1.4:0.##}' fill='{colour}' stroke='#ffffff' stroke-width='{_stroke * 0.4:0.##}'/>");
         }
+    }
+
+    /// <summary>What was read, written into the quadrilateral it stands in, along its upper side.</summary>
+    /// <param name="quad">Corners from the upper left clockwise.</param>
+    /// <param name="colour">As <c>#rrggbb</c>.</param>
+    /// <param name="text">Shrunk where it would be longer than the quadrilateral.</param>
+    public void Reading(IReadOnlyList<Vector2> quad, string colour, string text)
+    {
+        var (along, down) = (quad[1] - quad[0], quad[3] - quad[0]);
+        var upright = down.Length() >= along.Length() * 1.5f;
+        var (start, line, height) = upright ? (quad[1], down, along.Length()) : (quad[0], along, down.Length());
+        var clean = Clean(text, MaxReading);
+        var size = Math.Min(height * 0.78, line.Length() / Math.Max(Width(clean), 0.5));
+        var angle = Math.Atan2(line.Y, line.X) * 180 / Math.PI;
+        Append(_shapes, $"<polygon points='{string.Join(' ', quad.Select(c => FormattableString.Invariant($"{c.X:0.#},{c.Y:0.#}")))}' fill='#ffffff' fill-opacity='0.86' stroke='{colour}' stroke-width='{_stroke * 0.6:0.##}' stroke-linejoin='round'/>");
+        Append(_labels, $"<text transform='translate({start.X:0.#} {start.Y:0.#}) rotate({angle:0.##})' x='0' y='{(height + (size * 0.72)) / 2:0.#}' font-family='{Fonts.Family}' font-weight='bold' font-size='{size:0.##}' fill='#10151c'>{SecurityElement.Escape(clean)}</text>");
     }
 
     /// <summary>Lines of text in the upper left corner.</summary>
@@ -115,20 +116,20 @@ internal sealed class Overlay
             return;
         }
 
-        var text = Clean(label);
+        var text = Clean(label, MaxLabel);
         var chip = (Width(text) * _font) + (_font * 0.6);
         var left = Math.Clamp(x, 0, Math.Max(0, _width - chip));
         Append(_labels, $"<rect x='{left:0.#}' y='{y:0.#}' width='{chip:0.#}' height='{_font * 1.4:0.#}' rx='{_font * 0.2:0.#}' fill='{colour}'/>");
-        Append(_labels, $"<text x='{left + (_font * 0.3):0.#}' y='{y + (_font * 1.03):0.#}' font-family='{Fonts.Family}' font-weight='bold' font-size='{_font:0.#}' fill='{Palette.TextOn(colour)}'>{System.Security.SecurityElement.Escape(text)}</text>");
+        Append(_labels, $"<text x='{left + (_font * 0.3):0.#}' y='{y + (_font * 1.03):0.#}' font-family='{Fonts.Family}' font-weight='bold' font-size='{_font:0.#}' fill='{Palette.TextOn(colour)}'>{SecurityElement.Escape(text)}</text>");
     }
 
     /// <summary>What XML cannot hold is dropped, and a model's label may be any length.</summary>
-    private static string Clean(string label)
+    private static string Clean(string label, int most)
     {
         var kept = new StringBuilder();
         foreach (var rune in label.EnumerateRunes())
         {
-            if (kept.Length >= MaxLabel)
+            if (kept.Length >= most)
             {
                 kept.Append('…');
                 break;

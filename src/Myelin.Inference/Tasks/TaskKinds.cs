@@ -1,6 +1,8 @@
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks.Classification;
 using Myelin.Inference.Tasks.Detection;
+using Myelin.Inference.Tasks.Tensors;
+using Myelin.Inference.Tasks.Text;
 
 namespace Myelin.Inference.Tasks;
 
@@ -11,6 +13,8 @@ internal static class TaskKinds
     [
         DetectionTask.Kind,
         ClassificationTask.Kind,
+        TextRecognitionTask.Kind,
+        TensorTask.Kind,
     ];
 
     public static IReadOnlyList<string> Names { get; } = [.. Table.Select(kind => kind.Name)];

@@ -14,9 +14,8 @@ internal static class Goldens
     /// <summary>The reference of <paramref name="key"/>; when recording, writes what was found and the annotated picture instead.</summary>
     public static JsonElement Compare(string file, string key, JsonElement found, ReadOnlyMemory<byte> annotated)
     {
-        if (Environment.GetEnvironmentVariable("MYELIN_RECORD") is { Length: > 0 } folder)
+        if (Show(file, key, found, annotated))
         {
-            Record(folder, file, key, found, annotated);
             return found;
         }
 
@@ -24,6 +23,18 @@ internal static class Goldens
         using var json = JsonDocument.Parse(File.ReadAllText(path));
         Assert.True(json.RootElement.TryGetProperty(key, out var reference), $"{file}.json has no reference '{key}'");
         return reference.Clone();
+    }
+
+    /// <summary>When recording, writes what was found and the annotated picture, for a person to look at.</summary>
+    public static bool Show(string file, string key, JsonElement found, ReadOnlyMemory<byte> annotated)
+    {
+        if (Environment.GetEnvironmentVariable("MYELIN_RECORD") is not { Length: > 0 } folder)
+        {
+            return false;
+        }
+
+        Record(folder, file, key, found, annotated);
+        return true;
     }
 
     private static void Record(string folder, string file, string key, JsonElement found, ReadOnlyMemory<byte> annotated)
