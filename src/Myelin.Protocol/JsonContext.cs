@@ -21,4 +21,5 @@ namespace Myelin.Protocol;
 [JsonSerializable(typeof(Page<CatalogueEntry>))]
 [JsonSerializable(typeof(Health))]
 [JsonSerializable(typeof(JsonElement))]
+[JsonSerializable(typeof(System.Text.Json.Nodes.JsonObject))]
 public sealed partial class JsonContext : JsonSerializerContext;

@@ -1,0 +1,108 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Myelin.Inference.Models;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Accounts;
+using Myelin.Server.Jobs;
+using Myelin.Server.Models;
+using Myelin.Server.Web;
+
+namespace Myelin.Server.Images;
+
+/// <summary>
+/// What the compatible endpoints share: choose the model, check the parameters, submit an ordinary text-to-image job,
+/// see it through, hand out its pictures. There is no second queue and no second truth.
+/// </summary>
+internal sealed class ImageJobs(ModelRepository models, JobService jobs)
+{
+    public IEnumerable<ModelEntry> Models => models.List().Where(m => m.Definition?.Task == TaskNames.TextToImage && m.State != ModelState.Broken);
+
+    /// <summary>The model by name, or the first one when the caller names none.</summary>
+    public ModelEntry? Choose(string? name) => string.IsNullOrEmpty(name) ? Models.FirstOrDefault() : Models.FirstOrDefault(m => m.Name == name);
+
+    /// <summary>Checks and submits. Exactly one of the two results is there.</summary>
+    public async Task<(JobRecord? Job, ProblemResult? Problem)> SubmitAsync(
+        HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmittedFile> files, string? idempotencyKey)
+    {
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(parameters, JsonContext.Default.JsonObject);
+        using var document = JsonDocument.Parse(bytes);
+        var wrong = TaskContracts.Check(model.Contract!, document.RootElement);
+        if (wrong.Count > 0)
+        {
+            return (null, new ProblemResult(Problems.Fields(wrong.DistinctBy(e => e.Field).ToDictionary(e => e.Field, e => e.Message))));
+        }
+
+        var result = await jobs.SubmitAsync(
+            new JobSubmission
+            {
+                Tenant = context.Caller().Tenant,
+                Model = model.Name,
+                Parameters = bytes,
+                Files = [.. files],
+                IdempotencyKey = idempotencyKey,
+            },
+            context.RequestAborted);
+        return result.Status is SubmitStatus.Accepted or SubmitStatus.Repeated
+            ? (result.Job, null)
+            : (null, SubmitProblems.Of(result, model.Name));
+    }
+
+    /// <summary>Waits for the end of the job. A caller that leaves cancels it: nobody is there to take the picture.</summary>
+    public async Task<JobRecord> WaitAsync(string id, CancellationToken cancellationToken)
+    {
+        try
+        {
+            while (await jobs.WaitAsync(id, Limits.Wait, cancellationToken) is { } job)
+            {
+                if (job.State.IsEnd())
+                {
+                    return job;
+                }
+            }
+
+            throw new InvalidOperationException($"job {id} was deleted while it was waited for");
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            await jobs.CancelAsync(id, CancellationToken.None);
+            throw;
+        }
+    }
+
+    /// <summary>The pictures of a finished job in order, as PNG, with the seed of each.</summary>
+    public async Task<IReadOnlyList<GeneratedImage>> ImagesAsync(JobRecord job, CancellationToken cancellationToken)
+    {
+        using var result = JsonDocument.Parse(job.Result!.Value);
+        var images = new List<GeneratedImage>();
+        foreach (var image in result.RootElement.GetProperty("images").EnumerateArray())
+        {
+            var name = image.GetProperty("artifact").GetString()!;
+            if (await jobs.OpenArtifactAsync(job, name, cancellationToken) is not { } artifact)
+            {
+                continue;
+            }
+
+            await using var content = artifact.Content;
+            var bytes = new byte[content.Length];
+            await content.ReadExactlyAsync(bytes, cancellationToken);
+            images.Add(new GeneratedImage(name, image.GetProperty("seed").GetInt64(), bytes));
+        }
+
+        return images;
+    }
+
+    /// <summary>A base64 picture, with or without a <c>data:</c> prefix, as an input part; null when it is no base64.</summary>
+    public static SubmittedFile? Picture(string part, string base64)
+    {
+        var comma = base64.StartsWith("data:", StringComparison.Ordinal) ? base64.IndexOf(',', StringComparison.Ordinal) + 1 : 0;
+        var bytes = new byte[(base64.Length - comma) / 4 * 3 + 3];
+        return Convert.TryFromBase64Chars(base64.AsSpan(comma), bytes, out var length)
+            ? new SubmittedFile(part, "image/png", new MemoryStream(bytes, 0, length, writable: false))
+            : null;
+    }
+}
+
+/// <param name="Artifact">Name of the job's artifact.</param>
+/// <param name="Seed">Gives the same picture again.</param>
+/// <param name="Png">The file, parameters in its text chunk.</param>
+internal sealed record GeneratedImage(string Artifact, long Seed, ReadOnlyMemory<byte> Png);

@@ -1,0 +1,179 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Myelin.Inference.Imaging;
+using Myelin.Server.Accounts;
+using Myelin.Server.Jobs;
+using Myelin.Server.Models;
+using Myelin.Server.Web;
+
+namespace Myelin.Server.Images;
+
+/// <summary>OpenAI's image generation on ordinary jobs (openai-openapi, <c>/images/generations</c>).</summary>
+internal static class OpenAiEndpoints
+{
+    public static void MapOpenAiImages(this IEndpointRouteBuilder routes) =>
+        routes.MapPost("/v1/images/generations", GenerateAsync)
+            .WithTags("Images")
+            .WithName("openAiGenerate")
+            .WithSummary("OpenAI-compatible: words in, pictures out; with stream, pictures on the way too")
+            .RequireScope(Scopes.Infer);
+
+    private static async Task<IResult> GenerateAsync(HttpContext context, ImageJobs images, JobService jobs, ModelLoader loader, TimeProvider time)
+    {
+        JsonElement body;
+        try
+        {
+            using var document = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = Limits.JsonDepth }, context.RequestAborted);
+            body = document.RootElement.Clone();
+        }
+        catch (JsonException e)
+        {
+            return new OpenAiError(new ProblemResult(ProblemTypes.MalformedRequest, $"the body is not JSON: {e.Message}"));
+        }
+
+        if (OpenAiRequest.Read(body, out var wrong) is not { } request)
+        {
+            return new OpenAiError(new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, wrong!.Value.Field, wrong.Value.Message)));
+        }
+
+        if (images.Choose(request.Model) is not { } model)
+        {
+            return new OpenAiError(new ProblemResult(
+                Problems.Field(ProblemTypes.UnknownModel, "model", $"'{request.Model}' generates no pictures here; there are: {string.Join(", ", images.Models.Select(m => m.Name))}")));
+        }
+
+        var (job, problem) = await images.SubmitAsync(context, model, request.Parameters, [], idempotencyKey: null);
+        if (problem is not null)
+        {
+            return new OpenAiError(problem);
+        }
+
+        if (request.Stream)
+        {
+            await StreamAsync(context, request, job!, images, jobs, loader, time);
+            return Results.Empty;
+        }
+
+        var ended = await images.WaitAsync(job!.Id, context.RequestAborted);
+        if (ended.State != JobState.Succeeded)
+        {
+            return new OpenAiError(Failure(ended));
+        }
+
+        await WriteAsync(context, request, ended, await images.ImagesAsync(ended, context.RequestAborted), loader, time);
+        return Results.Empty;
+    }
+
+    private static ProblemResult Failure(JobRecord job) =>
+        job.Error is { } error ? new ProblemResult(error) : new ProblemResult(ProblemTypes.NoResult, $"job {job.Id} was {job.State.ToString().ToLowerInvariant()}");
+
+    private static async Task WriteAsync(
+        HttpContext context, OpenAiRequest request, JobRecord job, IReadOnlyList<GeneratedImage> pictures, ModelLoader loader, TimeProvider time)
+    {
+        context.Response.ContentType = JsonReply.ContentType;
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        json.WriteStartObject();
+        json.WriteNumber("created", time.GetUtcNow().ToUnixTimeSeconds());
+        json.WriteString("background", "opaque");
+        json.WriteString("output_format", request.FormatName);
+        json.WriteString("size", request.Size);
+        json.WriteString("quality", "auto");
+        json.WriteStartArray("data");
+        foreach (var picture in pictures)
+        {
+            json.WriteStartObject();
+            if (request.AsUrl)
+            {
+                json.WriteString("url", $"{context.Request.Scheme}://{context.Request.Host}/v1/jobs/{job.Id}/artifacts/{picture.Artifact}");
+            }
+            else
+            {
+                json.WriteBase64String("b64_json", Encode(picture.Png, request, loader).Span);
+            }
+
+            json.WriteEndObject();
+            await json.FlushAsync(context.RequestAborted);
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+        await json.FlushAsync(context.RequestAborted);
+    }
+
+    /// <summary>Server-sent events: up to <c>partial_images</c> previews at even distances, then each finished picture.</summary>
+    private static async Task StreamAsync(
+        HttpContext context, OpenAiRequest request, JobRecord job, ImageJobs images, JobService jobs, ModelLoader loader, TimeProvider time)
+    {
+        context.Response.ContentType = "text/event-stream";
+        context.Response.Headers.CacheControl = "no-store";
+        await context.Response.StartAsync(context.RequestAborted);
+        var sent = 0;
+        try
+        {
+            await foreach (var update in jobs.EventsAsync(job.Id, lastEventId: null, context.RequestAborted))
+            {
+                var due = update.Job.Progress is { } progress && sent < request.PartialImages && progress.Fraction >= (sent + 1d) / (request.PartialImages + 1);
+                if (due && !update.Job.State.IsEnd() && jobs.FindPreview(job.Id) is { } preview)
+                {
+                    var partial = Event(request, time, Encode(preview, request, loader));
+                    partial["partial_image_index"] = sent++;
+                    await SendAsync(context, "image_generation.partial_image", partial);
+                }
+            }
+
+            var ended = await images.WaitAsync(job.Id, context.RequestAborted);
+            if (ended.State != JobState.Succeeded)
+            {
+                await SendAsync(context, "error", OpenAiError.Body(Failure(ended).Problem));
+                return;
+            }
+
+            foreach (var picture in await images.ImagesAsync(ended, context.RequestAborted))
+            {
+                var completed = Event(request, time, Encode(picture.Png, request, loader));
+
+                // Nothing is metered in tokens here; the clients' types ask for the numbers.
+                completed["usage"] = new JsonObject { ["total_tokens"] = 0, ["input_tokens"] = 0, ["output_tokens"] = 0 };
+                await SendAsync(context, "image_generation.completed", completed);
+            }
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            await jobs.CancelAsync(job.Id, CancellationToken.None);
+        }
+    }
+
+    private static JsonObject Event(OpenAiRequest request, TimeProvider time, ReadOnlyMemory<byte> picture) => new()
+    {
+        ["b64_json"] = Convert.ToBase64String(picture.Span),
+        ["created_at"] = time.GetUtcNow().ToUnixTimeSeconds(),
+        ["size"] = request.Size,
+        ["quality"] = "auto",
+        ["background"] = "opaque",
+        ["output_format"] = request.FormatName,
+    };
+
+    private static async Task SendAsync(HttpContext context, string type, JsonObject data)
+    {
+        if (type != "error")
+        {
+            data["type"] = type;
+        }
+
+        await context.Response.WriteAsync($"event: {type}\ndata: {data.ToJsonString()}\n\n", Encoding.UTF8, context.RequestAborted);
+        await context.Response.Body.FlushAsync(context.RequestAborted);
+    }
+
+    /// <summary>The PNG itself where PNG is wanted, so that its parameters stay in it; otherwise decoded and encoded again.</summary>
+    private static ReadOnlyMemory<byte> Encode(ReadOnlyMemory<byte> bytes, OpenAiRequest request, ModelLoader loader)
+    {
+        if (PictureFormats.Sniff(bytes.Span) == request.Format)
+        {
+            return bytes;
+        }
+
+        using var picture = Picture.Decode(bytes, loader.Limits);
+        return PictureEncoder.Encode(picture.Pixels, picture.Width, picture.Height, request.Format, request.Quality);
+    }
+}
