@@ -174,8 +174,15 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
             _live.TryRemove(signal.Job, out _);
             Previews.Remove(signal.Job);
         }
-        else if (_live.Count < LiveLimit || _live.ContainsKey(signal.Job))
+        else
         {
+            // Entries of jobs whose end went unheard would pile up; what runs is back with its next progress.
+            if (_live.Count >= LiveLimit)
+            {
+                _live.Clear();
+                Previews.Clear();
+            }
+
             _live[signal.Job] = signal;
         }
     }

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 
 namespace Myelin.Server.Jobs;
 
-/// <summary>The newest preview picture of running jobs, in memory only. Full = no more until a job ends.</summary>
+/// <summary>The newest preview picture of running jobs, in memory only. Full = jobs beyond the limit have none.</summary>
 internal sealed class JobPreviews
 {
     private const int Jobs = 256;
@@ -20,6 +20,8 @@ internal sealed class JobPreviews
             _pictures[job] = jpeg;
         }
     }
+
+    public void Clear() => _pictures.Clear();
 
     public void Remove(string job) => _pictures.TryRemove(job, out _);
 }

@@ -16,6 +16,7 @@ internal sealed partial class JobService(
     IArtifacts artifacts,
     IBus bus,
     JobEvents events,
+    JobAnnouncer announcer,
     ServiceRates rates,
     DiskSpace disk,
     JobInstruments instruments,
@@ -99,8 +100,7 @@ internal sealed partial class JobService(
         switch (result.Status)
         {
             case CancelStatus.Cancelled:
-                instruments.Ended(result.Job!);
-                await bus.PublishSignalAsync(JobSignal.Of(result.Job!), CancellationToken.None).ConfigureAwait(false);
+                await announcer.ChangedAsync(result.Job!, CancellationToken.None).ConfigureAwait(false);
                 return result;
             case CancelStatus.Requested:
                 await bus.PublishCancelAsync(id, CancellationToken.None).ConfigureAwait(false);
@@ -120,13 +120,18 @@ internal sealed partial class JobService(
     /// <summary>A blob of the job by the name in its URL (results, and inputs as <c>input-name</c>); seekable; null when there is none.</summary>
     public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken)
     {
-        var blob = job.Artifacts.FirstOrDefault(a => a.Name == name) ?? job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name);
-        return blob is not null && await artifacts.OpenAsync(job.Id, name, cancellationToken).ConfigureAwait(false) is { } content
-            ? (blob, content)
-            : null;
+        var input = job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name);
+        var blob = input ?? job.Artifacts.FirstOrDefault(a => a.Name == name);
+        if (blob is null)
+        {
+            return null;
+        }
+
+        var stored = input is null ? JobBlobs.ResultName(job.Attempt, name) : name;
+        return await artifacts.OpenAsync(job.Id, stored, cancellationToken).ConfigureAwait(false) is { } content ? (blob, content) : null;
     }
 
-    /// <summary>The newest preview of a running job, a JPEG; null when there is none.</summary>
+    /// <summary>The newest preview of a running job, a JPEG, shown as the artifact <see cref="JobBlobs.Preview"/>; null when there is none.</summary>
     public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
 
     /// <summary>The job as clients see it, with position and expected start while it waits.</summary>
@@ -137,9 +142,9 @@ internal sealed partial class JobService(
     public Job Describe(JobRecord job, int? position) =>
         JobView.Of(job, position, position is { } p ? rates.Eta(job.Model, p) : null);
 
-    public ModelStatistics Statistics(string model, int running)
+    public ModelStatistics Statistics(string model)
     {
-        var (succeeded, failed, seconds) = rates.Of(model);
+        var (succeeded, failed, running, seconds) = rates.Of(model);
         return new ModelStatistics(succeeded, failed, store.QueueDepth(model), running, seconds);
     }
 
@@ -193,7 +198,7 @@ internal sealed partial class JobService(
         {
             case InsertStatus.Inserted:
                 // Committed: from here on the caller's leaving changes nothing.
-                await bus.PublishHintAsync(JobHint.Of(inserted.Job!), CancellationToken.None).ConfigureAwait(false);
+                await announcer.AcceptedAsync(inserted.Job!, CancellationToken.None).ConfigureAwait(false);
                 return new SubmitResult(SubmitStatus.Accepted, inserted.Job, Position: inserted.Position);
             case InsertStatus.Duplicate:
                 return new SubmitResult(SubmitStatus.Repeated, inserted.Job);

@@ -28,9 +28,14 @@ internal static class JobsRegistration
         services.AddSingleton<ServiceRates>();
         services.AddSingleton<JobEvents>();
         services.AddHostedService(p => p.GetRequiredService<JobEvents>());
+        services.AddSingleton<JobAnnouncer>();
         services.AddSingleton<JobService>();
+        services.AddHostedService<JobIntake>();
         return services;
     }
+
+    /// <summary>The upkeep of jobs: one per data folder.</summary>
+    public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddHostedService<Coordinator>();
 
     private static SqliteJobStore OpenStore(IServiceProvider provider)
     {

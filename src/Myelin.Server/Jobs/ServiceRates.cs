@@ -13,10 +13,20 @@ internal sealed class ServiceRates
     private static readonly TimeSpan s_longest = TimeSpan.FromMinutes(10);
 
     private readonly ConcurrentDictionary<string, Measured> _models = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, string> _running = new(StringComparer.Ordinal);
 
     /// <summary>Takes note of a signal; on the hub's loop.</summary>
     public void Observe(JobSignal signal)
     {
+        if (signal.Kind == JobSignalKind.State && signal.State == JobState.Running)
+        {
+            _running[signal.Job] = signal.Model;
+        }
+        else if (signal.Kind != JobSignalKind.Progress)
+        {
+            _running.TryRemove(signal.Job, out _);
+        }
+
         if (signal.Kind == JobSignalKind.End)
         {
             _models.GetOrAdd(signal.Model, static _ => new Measured()).Add(signal);
@@ -37,9 +47,12 @@ internal sealed class ServiceRates
         return TimeSpan.FromSeconds(Math.Ceiling(Math.Clamp(seconds, s_shortest.TotalSeconds, s_longest.TotalSeconds)));
     }
 
-    /// <summary>Ends since the start of the process, and the mean seconds of a run.</summary>
-    public (long Succeeded, long Failed, double? MeanSeconds) Of(string model) =>
-        _models.TryGetValue(model, out var measured) ? measured.Counts : default;
+    /// <summary>Ends since the start of the process, jobs that run now, and the mean seconds of a run.</summary>
+    public (long Succeeded, long Failed, int Running, double? MeanSeconds) Of(string model)
+    {
+        var (succeeded, failed, seconds) = _models.TryGetValue(model, out var measured) ? measured.Counts : default;
+        return (succeeded, failed, _running.Count(r => r.Value == model), seconds);
+    }
 
     private sealed class Measured
     {

@@ -1,0 +1,167 @@
+using System.Collections.Immutable;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>
+/// The upkeep of jobs, on one loop: at start every lease is an old one of a process that is gone (the data folder has
+/// one owner), so all are recovered and every queued job is announced again; then, at each interval, lost leases,
+/// deadlines, retention; once an hour, blobs without a row. A failed round is logged and tried again at the next.
+/// </summary>
+internal sealed partial class Coordinator(
+    IJobStore store, IArtifacts artifacts, IBus bus, JobAnnouncer announcer, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Coordinator> logger)
+    : BackgroundService, IHostedLifecycleService
+{
+    private const int Batch = 500;
+    private static readonly TimeSpan s_sweep = TimeSpan.FromHours(1);
+
+    /// <summary>Blobs are written before their row: younger ones may belong to a submission under way.</summary>
+    private static readonly TimeSpan s_orphanAge = TimeSpan.FromHours(1);
+
+    private readonly List<JobRecord> _recovered = [];
+
+    /// <summary>Before any worker of this process starts: every lease in the database is an old one.</summary>
+    public Task StartingAsync(CancellationToken cancellationToken) =>
+        RecoverAsync(
+            allLeases: true,
+            job =>
+            {
+                _recovered.Add(job);
+                return ValueTask.CompletedTask;
+            },
+            cancellationToken);
+
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>One round of upkeep.</summary>
+    public async Task RunOnceAsync(CancellationToken cancellationToken)
+    {
+        await RecoverAsync(allLeases: false, job => announcer.ChangedAsync(job, cancellationToken), cancellationToken).ConfigureAwait(false);
+        await PurgeAsync(cancellationToken).ConfigureAwait(false);
+        while (await store.ForgetAsync(time.GetUtcNow() - options.Jobs.Remember, Batch, cancellationToken).ConfigureAwait(false) == Batch)
+        {
+        }
+    }
+
+    /// <summary>Deletes blobs of jobs that are unknown or purged, once they are old enough.</summary>
+    public async Task SweepAsync(CancellationToken cancellationToken)
+    {
+        await foreach (var (job, created) in artifacts.ListJobsAsync(cancellationToken).ConfigureAwait(false))
+        {
+            if (time.GetUtcNow() - created > s_orphanAge && await store.GetAsync(job, cancellationToken).ConfigureAwait(false) is null or { Purged: true })
+            {
+                await artifacts.DeleteAsync(job, cancellationToken).ConfigureAwait(false);
+                LogOrphan(job);
+            }
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            await AttemptAsync(RepublishAsync, stoppingToken).ConfigureAwait(false);
+            using var timer = new PeriodicTimer(options.Jobs.CoordinatorInterval, time);
+            var swept = time.GetTimestamp();
+            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            {
+                await AttemptAsync(RunOnceAsync, stoppingToken).ConfigureAwait(false);
+                if (time.GetElapsedTime(swept) >= s_sweep)
+                {
+                    swept = time.GetTimestamp();
+                    await AttemptAsync(SweepAsync, stoppingToken).ConfigureAwait(false);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Shutdown.
+        }
+    }
+
+    private async Task AttemptAsync(Func<CancellationToken, Task> round, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await round(cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+        {
+            LogFailed(e);
+        }
+    }
+
+    /// <summary>What the start found, and every job that waits: the bus forgot all of it with the process before.</summary>
+    private async Task RepublishAsync(CancellationToken cancellationToken)
+    {
+        foreach (var job in _recovered)
+        {
+            await announcer.ChangedAsync(job, cancellationToken).ConfigureAwait(false);
+        }
+
+        _recovered.Clear();
+        JobHint? last = null;
+        ImmutableArray<JobHint> page;
+        do
+        {
+            page = await store.QueuedAsync(last, Batch, cancellationToken).ConfigureAwait(false);
+            foreach (var hint in page)
+            {
+                await bus.PublishHintAsync(hint, cancellationToken).ConfigureAwait(false);
+                last = hint;
+            }
+        }
+        while (page.Length == Batch);
+    }
+
+    private async Task RecoverAsync(bool allLeases, Func<JobRecord, ValueTask> announce, CancellationToken cancellationToken)
+    {
+        var policy = new RecoveryPolicy { MaxAttempts = options.Jobs.MaxAttempts, Retention = options.Jobs.Retention, AllLeases = allLeases };
+        ImmutableArray<JobRecord> changed;
+        do
+        {
+            changed = await store.RecoverAsync(time.GetUtcNow(), policy, Batch, cancellationToken).ConfigureAwait(false);
+            foreach (var job in changed)
+            {
+                if (job.State != JobState.Expired)
+                {
+                    instruments.LeaseLost(job.Model);
+                    LogRecovered(job.Id, job.Attempt, job.State);
+                }
+
+                await announce(job).ConfigureAwait(false);
+            }
+        }
+        while (changed.Length >= Batch);
+    }
+
+    private async Task PurgeAsync(CancellationToken cancellationToken)
+    {
+        ImmutableArray<string> purged;
+        do
+        {
+            purged = await store.PurgeAsync(time.GetUtcNow(), Batch, cancellationToken).ConfigureAwait(false);
+            foreach (var job in purged)
+            {
+                await artifacts.DeleteAsync(job, cancellationToken).ConfigureAwait(false);
+            }
+        }
+        while (purged.Length == Batch);
+    }
+
+    [LoggerMessage(LogLevel.Warning, "Job {Job}: attempt {Attempt} lost its worker; now {State}")]
+    private partial void LogRecovered(string job, int attempt, JobState state);
+
+    [LoggerMessage(LogLevel.Debug, "Blobs of job {Job} had no row; deleted")]
+    private partial void LogOrphan(string job);
+
+    [LoggerMessage(LogLevel.Error, "A round of upkeep failed; the next one tries again")]
+    private partial void LogFailed(Exception e);
+}

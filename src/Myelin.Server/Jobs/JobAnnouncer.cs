@@ -1,0 +1,32 @@
+using Myelin.Server.Bus;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>Tells the bus and the instruments what Storage has just made true. Whoever changes a job's state calls it once.</summary>
+internal sealed class JobAnnouncer(IBus bus, JobInstruments instruments)
+{
+    /// <summary>A job was stored: workers may look. Nobody can watch it yet, so there is no event.</summary>
+    public ValueTask AcceptedAsync(JobRecord job, CancellationToken cancellationToken) => bus.PublishHintAsync(JobHint.Of(job), cancellationToken);
+
+    /// <summary>A job reached <see cref="JobRecord.State"/>.</summary>
+    public async ValueTask ChangedAsync(JobRecord job, CancellationToken cancellationToken)
+    {
+        if (job.State.IsEnd())
+        {
+            instruments.Ended(job);
+        }
+        else if (job.State == JobState.Running)
+        {
+            instruments.Claimed(job);
+        }
+        else
+        {
+            // The hint goes first: the dispatcher has the job again before it hears that its key is free.
+            instruments.Retried(job.Model);
+            await bus.PublishHintAsync(JobHint.Of(job), cancellationToken).ConfigureAwait(false);
+        }
+
+        await bus.PublishSignalAsync(JobSignal.Of(job), cancellationToken).ConfigureAwait(false);
+    }
+}

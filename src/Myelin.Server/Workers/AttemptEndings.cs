@@ -1,0 +1,65 @@
+using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>The table from how an attempt ended to what becomes of its job.</summary>
+internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
+{
+    private static readonly TimeSpan s_longestDelay = TimeSpan.FromMinutes(5);
+
+    public JobOutcome Succeeded(ReadOnlyMemory<byte> result, IEnumerable<JobArtifact> artifacts) =>
+        new(JobState.Succeeded) { Result = result, Artifacts = [.. artifacts], ExpiresAt = ExpiresAt };
+
+    /// <summary>Null: the outcome is nobody's business any more.</summary>
+    public JobOutcome? Stopped(JobRecord job, StopReason reason) => reason switch
+    {
+        StopReason.Cancelled => new JobOutcome(JobState.Cancelled) { ExpiresAt = ExpiresAt },
+        StopReason.LeaseLost => null,
+        StopReason.Shutdown => new JobOutcome(JobState.Queued),
+        _ => Retry(job, $"It ran longer than {options.Worker.AttemptTimeout} (worker.attemptTimeout)."),
+    };
+
+    public JobOutcome Faulted(JobRecord job, Exception fault) => fault switch
+    {
+        InputException input => Failed(JobProblems.InvalidInput(input)),
+        ModelException model => Failed(JobProblems.ModelUnavailable(job.Model, model.Message)),
+        RuntimeException { Retryable: false } runtime => Failed(JobProblems.RuntimeFailed(runtime.Message)),
+        MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),
+        RuntimeException or ArtifactsFullException => Retry(job, fault.Message),
+        _ => Retry(job, $"{fault.GetType().Name}: {fault.Message}"),
+    };
+
+    private DateTimeOffset ExpiresAt => time.GetUtcNow() + options.Jobs.Retention;
+
+    private JobOutcome Failed(Problem error) => new(JobState.Failed) { Error = error, CountsAsFailure = true, ExpiresAt = ExpiresAt };
+
+    private JobOutcome Retry(JobRecord job, string why)
+    {
+        var failures = job.Failures + 1;
+        if (failures >= options.Jobs.MaxAttempts)
+        {
+            return Failed(JobProblems.AttemptsExhausted(failures, why));
+        }
+
+        // Doubles each time; a quarter of jitter either way, so that jobs that failed together do not return together.
+        var delay = options.Jobs.RetryDelay * Math.Pow(2, failures - 1) * (0.75 + Random.Shared.NextDouble() / 2);
+        return new JobOutcome(JobState.Queued)
+        {
+            CountsAsFailure = true,
+            RetryAt = time.GetUtcNow() + (delay < s_longestDelay ? delay : s_longestDelay),
+            Error = JobProblems.RuntimeFailed(why),
+        };
+    }
+}
+
+/// <summary>A stored input is not there, though its job says so.</summary>
+internal sealed class MissingInputException(string name) : IOException($"the stored input '{name}' is gone")
+{
+    public string Name { get; } = name;
+}

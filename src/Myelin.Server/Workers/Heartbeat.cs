@@ -1,0 +1,58 @@
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>
+/// Extends the leases of all running attempts in one write, three times per lease. Learns from it which attempts are no
+/// longer ours and which were cancelled (in case the message on the bus was lost). Runs on during a drain.
+/// </summary>
+internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<Heartbeat> logger)
+    : BackgroundService
+{
+    public async Task BeatAsync(CancellationToken cancellationToken)
+    {
+        var leases = running.Leases();
+        if (leases.Count == 0)
+        {
+            return;
+        }
+
+        var beat = await store.HeartbeatAsync(leases, time.GetUtcNow() + options.Worker.Lease, cancellationToken).ConfigureAwait(false);
+        foreach (var id in beat.Lost)
+        {
+            running.Stop(id, StopReason.LeaseLost);
+        }
+
+        foreach (var id in beat.CancelRequested)
+        {
+            running.Stop(id, StopReason.Cancelled);
+        }
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(options.Worker.Lease / 3, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            {
+                try
+                {
+                    await BeatAsync(stoppingToken).ConfigureAwait(false);
+                }
+                catch (Exception e) when (e is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
+                {
+                    LogMissed(e);
+                }
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Shutdown.
+        }
+    }
+
+    [LoggerMessage(LogLevel.Warning, "A heartbeat could not be stored; the next one tries again")]
+    private partial void LogMissed(Exception e);
+}

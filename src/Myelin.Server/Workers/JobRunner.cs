@@ -1,0 +1,227 @@
+using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text.Json;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Dispatch;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>
+/// One attempt from claim to stored outcome: claim → task and inputs → run → blobs → apply, guarded by the lease's
+/// token. The permit is held from before the claim until the task has really returned; blobs and outcome are written
+/// while the next job runs already.
+/// </summary>
+internal sealed partial class JobRunner(
+    IJobStore store,
+    IArtifacts artifacts,
+    IBus bus,
+    JobQueue queue,
+    RunningJobs running,
+    AcquireTask acquire,
+    AttemptEndings endings,
+    JobAnnouncer announcer,
+    JobInstruments instruments,
+    MyelinOptions options,
+    TimeProvider time,
+    ILogger<JobRunner> logger)
+{
+    private static readonly string s_worker = $"{Environment.MachineName}/{Environment.ProcessId}";
+    private static readonly TimeSpan s_storageRetry = TimeSpan.FromSeconds(1);
+
+    /// <summary>Tries the job; never throws.</summary>
+    /// <param name="hint">What the queue gave; the queue is told what became of it.</param>
+    /// <param name="releasePermit">Called once, when the next job may start.</param>
+    public async Task RunAsync(JobHint hint, Action releasePermit)
+    {
+        using var job = new RunningJob(hint.Id, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)), time);
+        running.Add(job);
+        try
+        {
+            if (await TryClaimAsync(hint, job).ConfigureAwait(false))
+            {
+                await AttemptAsync(job, releasePermit).ConfigureAwait(false);
+            }
+            else
+            {
+                releasePermit();
+            }
+        }
+        catch (Exception e)
+        {
+            // The last line of defence: the lease runs out and the coordinator takes the job up again.
+            LogDropped(hint.Id, e);
+        }
+        finally
+        {
+            running.Remove(job);
+        }
+    }
+
+    private async Task<bool> TryClaimAsync(JobHint hint, RunningJob job)
+    {
+        var now = time.GetUtcNow();
+        ClaimResult claim;
+        try
+        {
+            claim = await store.ClaimAsync(hint.Id, new JobLease(s_worker, job.LeaseToken, now + options.Worker.Lease), now, CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception e)
+        {
+            LogClaimFailed(hint.Id, e);
+            queue.Later(hint, time.GetUtcNow() + s_storageRetry);
+            return false;
+        }
+
+        switch (claim.Status)
+        {
+            case ClaimStatus.Claimed:
+                job.Record = claim.Job!;
+                queue.Claimed(hint);
+                await announcer.ChangedAsync(claim.Job!, CancellationToken.None).ConfigureAwait(false);
+                return true;
+            case ClaimStatus.KeyBusy:
+                queue.KeyBusy(hint);
+                return false;
+            case ClaimStatus.NotYet:
+                queue.Later(hint, claim.Job!.NotBefore!.Value);
+                return false;
+            default:
+                queue.Gone(hint);
+                return false;
+        }
+    }
+
+    private async Task AttemptAsync(RunningJob job, Action releasePermit)
+    {
+        var record = job.Record!;
+        using var activity = JobInstruments.Activities.StartActivity("job run", ActivityKind.Consumer, record.TraceParent);
+        activity?.SetTag("myelin.model", record.Model);
+        activity?.SetTag("myelin.attempt", record.Attempt);
+        JobOutcome? outcome;
+        try
+        {
+            var call = CallAsync(job, releasePermit);
+            Observe(call);
+            var result = await call.WaitAsync(job.Abandoned).ConfigureAwait(false);
+            outcome = endings.Succeeded(result.Json, await PutAsync(record, result.Artifacts).ConfigureAwait(false));
+        }
+        catch (Exception e) when (job.Reason != StopReason.None)
+        {
+            LogStopped(record.Id, job.Reason, e.GetType().Name);
+            outcome = endings.Stopped(record, job.Reason);
+        }
+        catch (Exception e)
+        {
+            LogFailed(record.Id, record.Attempt, e);
+            outcome = endings.Faulted(record, e);
+        }
+
+        activity?.SetTag("myelin.state", outcome?.State.ToString());
+        await ApplyAsync(job, outcome).ConfigureAwait(false);
+    }
+
+    /// <summary>The part that holds the permit: it comes back when this returns, also when nobody waits any more.</summary>
+    private async Task<TaskResult> CallAsync(RunningJob job, Action releasePermit)
+    {
+        try
+        {
+            var record = job.Record!;
+            using var late = time.CreateTimer(_ => job.Stop(StopReason.TimedOut), null, options.Worker.AttemptTimeout, Timeout.InfiniteTimeSpan);
+            using var lease = await acquire(record.Model, job.Stopping).ConfigureAwait(false);
+            var input = await ReadAsync(record, job.Stopping).ConfigureAwait(false);
+            await using var progress = new ProgressReporter(record, bus, store, time, logger, job.Stopping);
+            return await lease.Task.RunAsync(input, progress, job.Stopping).ConfigureAwait(false);
+        }
+        finally
+        {
+            releasePermit();
+        }
+    }
+
+    private async Task<TaskInput> ReadAsync(JobRecord job, CancellationToken cancellationToken)
+    {
+        var files = new Dictionary<string, TaskFile>(job.Inputs.Length, StringComparer.Ordinal);
+        foreach (var input in job.Inputs)
+        {
+            var content = await artifacts.OpenAsync(job.Id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false)
+                ?? throw new MissingInputException(input.Name);
+            await using (content.ConfigureAwait(false))
+            {
+                var bytes = new byte[content.Length];
+                await content.ReadExactlyAsync(bytes, cancellationToken).ConfigureAwait(false);
+                files.Add(input.Name, new TaskFile(input.ContentType, bytes));
+            }
+        }
+
+        using var parameters = JsonDocument.Parse(job.Parameters.IsEmpty ? "{}"u8.ToArray() : job.Parameters);
+        return new TaskInput(files, parameters.RootElement.Clone());
+    }
+
+    /// <summary>Without a token: the work is done, and a shutdown that comes now is better off with the result.</summary>
+    private async Task<List<JobArtifact>> PutAsync(JobRecord job, IReadOnlyList<TaskArtifact> results)
+    {
+        var blobs = new List<JobArtifact>(results.Count);
+        foreach (var result in results)
+        {
+            using var content = Blobs.Reading(result.Bytes);
+            var blob = await artifacts.PutAsync(job.Id, JobBlobs.ResultName(job.Attempt, result.Name), result.ContentType, content, CancellationToken.None).ConfigureAwait(false);
+            blobs.Add(blob with { Name = result.Name });
+        }
+
+        return blobs;
+    }
+
+    /// <summary>Stores the outcome; while Storage cannot (full disk) it is tried again for as long as the lease is ours.</summary>
+    private async Task ApplyAsync(RunningJob job, JobOutcome? outcome)
+    {
+        while (outcome is not null && job.Reason != StopReason.LeaseLost)
+        {
+            try
+            {
+                var applied = await store.ApplyAsync(job.Id, job.LeaseToken, outcome, time.GetUtcNow(), CancellationToken.None).ConfigureAwait(false);
+                if (applied is not null)
+                {
+                    await announcer.ChangedAsync(applied, CancellationToken.None).ConfigureAwait(false);
+                    return;
+                }
+
+                break;
+            }
+            catch (StorageException e)
+            {
+                LogApplyFailed(job.Id, e);
+                await Task.Delay(s_storageRetry, time, CancellationToken.None).ConfigureAwait(false);
+            }
+        }
+
+        instruments.LeaseLost(job.Record!.Model);
+        LogStale(job.Id);
+    }
+
+    /// <summary>An abandoned call's fault has no other listener.</summary>
+    private static void Observe(Task call) =>
+        _ = call.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+
+    [LoggerMessage(LogLevel.Warning, "Job {Job} could not be claimed")]
+    private partial void LogClaimFailed(string job, Exception e);
+
+    [LoggerMessage(LogLevel.Debug, "Job {Job} stopped: {Reason} ({Ending})")]
+    private partial void LogStopped(string job, StopReason reason, string ending);
+
+    [LoggerMessage(LogLevel.Debug, "Job {Job}: attempt {Attempt} failed")]
+    private partial void LogFailed(string job, int attempt, Exception e);
+
+    [LoggerMessage(LogLevel.Warning, "The outcome of job {Job} could not be stored; trying again")]
+    private partial void LogApplyFailed(string job, Exception e);
+
+    [LoggerMessage(LogLevel.Warning, "Job {Job} belongs to somebody else by now; this attempt's outcome is dropped")]
+    private partial void LogStale(string job);
+
+    [LoggerMessage(LogLevel.Error, "The attempt of job {Job} was dropped; its lease will run out")]
+    private partial void LogDropped(string job, Exception e);
+}

@@ -1,0 +1,91 @@
+using System.Threading.Channels;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Bus;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>
+/// Carries a task's progress to the bus as it comes (the newest wins while the bus is busy) and to Storage at most once
+/// a second. The task's thread never waits.
+/// </summary>
+internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsyncDisposable
+{
+    private static readonly TimeSpan s_storeEvery = TimeSpan.FromSeconds(1);
+
+    private readonly Channel<TaskProgress> _newest = Channel.CreateBounded<TaskProgress>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
+
+    private readonly JobRecord _job;
+    private readonly IBus _bus;
+    private readonly IJobStore _store;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly CancellationToken _stopping;
+    private readonly Task _loop;
+
+    public ProgressReporter(JobRecord job, IBus bus, IJobStore store, TimeProvider time, ILogger logger, CancellationToken stopping)
+    {
+        (_job, _bus, _store, _time, _logger, _stopping) = (job, bus, store, time, logger, stopping);
+        _loop = LoopAsync();
+    }
+
+    /// <summary>Takes note and returns at once; nothing once the attempt was told to stop.</summary>
+    public void Report(TaskProgress value)
+    {
+        if (!_stopping.IsCancellationRequested)
+        {
+            _newest.Writer.TryWrite(value);
+        }
+    }
+
+    /// <summary>Sends what was reported last, then ends.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _newest.Writer.TryComplete();
+        await _loop.ConfigureAwait(false);
+    }
+
+    private async Task LoopAsync()
+    {
+        var count = 0L;
+        var storedAt = _time.GetTimestamp();
+        await foreach (var reported in _newest.Reader.ReadAllAsync().ConfigureAwait(false))
+        {
+            try
+            {
+                var eventId = EventIds.Progress(_job.Attempt, ++count);
+                var progress = await PublishAsync(reported, eventId).ConfigureAwait(false);
+                if (_time.GetElapsedTime(storedAt) >= s_storeEvery)
+                {
+                    storedAt = _time.GetTimestamp();
+                    await _store.ProgressAsync(_job.Id, _job.LeaseToken!, progress, eventId, CancellationToken.None).ConfigureAwait(false);
+                }
+            }
+            catch (Exception e)
+            {
+                // Progress is a courtesy: its loss must not harm the job.
+                LogLost(_logger, _job.Id, e);
+            }
+        }
+    }
+
+    private async ValueTask<JobProgress> PublishAsync(TaskProgress reported, long eventId)
+    {
+        string? preview = null;
+        if (reported.Preview is { } jpeg)
+        {
+            preview = $"/v1/jobs/{_job.Id}/artifacts/{JobBlobs.Preview}";
+            await _bus.PublishPreviewAsync(_job.Id, jpeg, CancellationToken.None).ConfigureAwait(false);
+        }
+
+        var fraction = reported.Steps > 0 ? Math.Clamp((double)reported.Step / reported.Steps, 0, 1) : 0;
+        var progress = new JobProgress(reported.Step, reported.Steps, fraction, reported.SecondsPerStep, preview);
+        await _bus.PublishSignalAsync(JobSignal.OfProgress(_job, eventId, progress), CancellationToken.None).ConfigureAwait(false);
+        return progress;
+    }
+
+    [LoggerMessage(LogLevel.Debug, "Progress of job {Job} was lost")]
+    private static partial void LogLost(ILogger logger, string job, Exception e);
+}

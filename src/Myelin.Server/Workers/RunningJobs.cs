@@ -1,0 +1,35 @@
+using System.Collections.Concurrent;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>The attempts of this worker by job: who a cancel, a heartbeat or a shutdown speaks to.</summary>
+internal sealed class RunningJobs
+{
+    private readonly ConcurrentDictionary<string, RunningJob> _jobs = new(StringComparer.Ordinal);
+
+    public int Count => _jobs.Count;
+
+    /// <summary>Known from before its claim on, so that a cancel right after the claim finds it.</summary>
+    public void Add(RunningJob job) => _jobs[job.Id] = job;
+
+    public void Remove(RunningJob job) => _jobs.TryRemove(new KeyValuePair<string, RunningJob>(job.Id, job));
+
+    public void Stop(string id, StopReason reason)
+    {
+        if (_jobs.TryGetValue(id, out var job))
+        {
+            job.Stop(reason);
+        }
+    }
+
+    public void StopAll(StopReason reason)
+    {
+        foreach (var job in _jobs.Values)
+        {
+            job.Stop(reason);
+        }
+    }
+
+    /// <summary>Id and token of every claimed attempt.</summary>
+    public IReadOnlyCollection<(string Id, string Token)> Leases() => [.. _jobs.Values.Where(j => j.Record is not null).Select(j => (j.Id, j.LeaseToken))];
+}

@@ -1,0 +1,86 @@
+using System.Collections.Concurrent;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs.Dispatch;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>
+/// Starts jobs as permits come free. A shutdown stops taking, waits for what runs as long as the drain may last, then
+/// gives the rest back to the queue at no cost to the jobs.
+/// </summary>
+internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<Worker> logger)
+    : BackgroundService
+{
+    /// <summary>After the drain: enough to stop tasks and store their going back.</summary>
+    private static readonly TimeSpan s_giveBack = TimeSpan.FromSeconds(5);
+
+    /// <summary>Attempts in any phase per permit: those past their run write their outcome without one.</summary>
+    private const int AttemptsPerPermit = 4;
+
+    private readonly ConcurrentDictionary<Task, bool> _attempts = new();
+
+    public int Concurrency { get; } = options.Worker.Concurrency > 0 ? options.Worker.Concurrency : Environment.ProcessorCount;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        // Not disposed here: an abandoned task may give its permit back after the end.
+        var permits = new SemaphoreSlim(Concurrency);
+        var attempts = new SemaphoreSlim(Concurrency * AttemptsPerPermit);
+        try
+        {
+            while (true)
+            {
+                await attempts.WaitAsync(stoppingToken).ConfigureAwait(false);
+                await permits.WaitAsync(stoppingToken).ConfigureAwait(false);
+                var hint = await queue.TakeAsync(stoppingToken).ConfigureAwait(false);
+                Track(runner.RunAsync(hint, () => permits.Release()), () => attempts.Release());
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            await DrainAsync().ConfigureAwait(false);
+        }
+    }
+
+    private void Track(Task attempt, Action ended)
+    {
+        _attempts[attempt] = true;
+        _ = attempt.ContinueWith(
+            t =>
+            {
+                _attempts.TryRemove(t, out _);
+                ended();
+            },
+            CancellationToken.None,
+            TaskContinuationOptions.ExecuteSynchronously,
+            TaskScheduler.Default);
+    }
+
+    private async Task DrainAsync()
+    {
+        if (await EndedWithinAsync(options.Worker.DrainTimeout).ConfigureAwait(false))
+        {
+            return;
+        }
+
+        LogGivingBack(running.Count);
+        running.StopAll(StopReason.Shutdown);
+        await EndedWithinAsync(s_giveBack).ConfigureAwait(false);
+    }
+
+    private async Task<bool> EndedWithinAsync(TimeSpan timeout)
+    {
+        try
+        {
+            await Task.WhenAll(_attempts.Keys).WaitAsync(timeout, time, CancellationToken.None).ConfigureAwait(false);
+            return true;
+        }
+        catch (TimeoutException)
+        {
+            return false;
+        }
+    }
+
+    [LoggerMessage(LogLevel.Information, "{Count} running jobs go back to the queue")]
+    private partial void LogGivingBack(int count);
+}

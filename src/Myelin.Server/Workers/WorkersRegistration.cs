@@ -1,0 +1,24 @@
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs.Dispatch;
+using Myelin.Server.Models;
+
+namespace Myelin.Server.Workers;
+
+internal static class WorkersRegistration
+{
+    /// <summary>What runs jobs. Needs what AddJobs brings and a <see cref="ModelRepository"/>.</summary>
+    public static IServiceCollection AddWorker(this IServiceCollection services)
+    {
+        services.AddSingleton(p => new JobQueue(PriorityWeights.Parse(p.GetRequiredService<MyelinOptions>().Jobs.Weights), p.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<RunningJobs>();
+        services.AddHostedService<JobListener>();
+        services.AddSingleton<AcquireTask>(p => p.GetRequiredService<ModelRepository>().AcquireAsync);
+        services.AddSingleton<AttemptEndings>();
+        services.AddSingleton<JobRunner>();
+        services.AddSingleton<Heartbeat>();
+        services.AddHostedService(p => p.GetRequiredService<Heartbeat>());
+        services.AddSingleton<Worker>();
+        services.AddHostedService(p => p.GetRequiredService<Worker>());
+        return services;
+    }
+}
