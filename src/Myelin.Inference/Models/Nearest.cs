@@ -1,7 +1,7 @@
 namespace Myelin.Inference.Models;
 
 /// <summary>Finds what a mistyped word was meant to be.</summary>
-internal static class Nearest
+public static class Nearest
 {
     /// <summary>The candidate within a third of the word's length in edits, or null.</summary>
     public static string? To(string word, IEnumerable<string> candidates)

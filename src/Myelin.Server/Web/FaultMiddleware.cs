@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Connections;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Artifacts;
+using Myelin.Server.Storage;
 
 namespace Myelin.Server.Web;
 
@@ -46,7 +47,7 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         }
 
         var response = context.Response;
-        if (response.StatusCode >= 400 && !response.HasStarted && response.ContentLength is null or 0 && response.ContentType is null)
+        if (response.StatusCode >= 400 && !response.HasStarted && response.ContentLength is null or 0)
         {
             await new ProblemResult(Problems.OfStatus(response.StatusCode, context.Request.Path)).ExecuteAsync(context);
         }
@@ -62,7 +63,7 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         InputException e => Problems.Field(TypeOf(e.Code), e.Field, e.Message),
         JsonException e => JsonFault.ToProblem(e),
         ModelException e => Problems.Of(ProblemTypes.ModelUnavailable, e.Message),
-        ArtifactsFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
+        ArtifactsFullException or StorageFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
         _ => Problems.Of(ProblemTypes.Internal, "the request failed; the server's log says why"),
     };
 

@@ -3,6 +3,8 @@ using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+using Myelin.Server.Models;
 using Myelin.Server.Telemetry;
 
 namespace Myelin.Server.Web;
@@ -10,7 +12,7 @@ namespace Myelin.Server.Web;
 /// <summary>The gateway role: what answers HTTP. The composition root calls the two methods; the rest is in the capabilities' folders.</summary>
 internal static class Gateway
 {
-    /// <summary>Needs <see cref="MyelinOptions"/> and <see cref="TimeProvider"/> in the container.</summary>
+    /// <summary>Needs <see cref="MyelinOptions"/>, and what AddJobs and AddModels bring.</summary>
     public static IServiceCollection AddGateway(this IServiceCollection services, MyelinOptions options)
     {
         services.ConfigureHttpJsonOptions(json =>
@@ -31,6 +33,16 @@ internal static class Gateway
         services.TryAddSingleton<MetricsPage>();
         services.TryAddSingleton<InferenceInstruments>();
         services.TryAddSingleton<Readiness>();
+        services.TryAddSingleton<IKeyStore, SqliteKeyStore>();
+        services.TryAddSingleton<BodyBudget>();
+        services.TryAddSingleton<SubmissionReader>();
+        services.TryAddSingleton<SubmissionParts>();
+        services.TryAddSingleton<SubmissionCheck>();
+        services.TryAddSingleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), p.GetRequiredService<TimeProvider>()));
+        services.TryAddSingleton<JobSubmitEndpoint>();
+        services.TryAddSingleton<JobReadEndpoints>();
+        services.TryAddSingleton<JobEventsEndpoint>();
+        services.TryAddSingleton<JobArtifactEndpoint>();
         services.AddHostedService<TraceExport>();
         services.AddRouting();
         return services;
@@ -46,6 +58,8 @@ internal static class Gateway
         app.UseMiddleware<SiteMiddleware>();
         app.UseRouting();
         app.UseMiddleware<ScopeMiddleware>();
+        app.MapJobs();
+        app.MapModels();
         app.MapTelemetry();
         return app;
     }

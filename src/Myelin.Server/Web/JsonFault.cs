@@ -13,6 +13,9 @@ internal static class JsonFault
         return Problems.Of(ProblemTypes.MalformedRequest, $"the JSON breaks at {where}{Reason(exception.Message)}");
     }
 
+    /// <summary>The fault without a position.</summary>
+    public static string Reason(JsonException exception) => Reason(exception.Message);
+
     // The framework's sentence ends with its own zero-based position; ours stands in front.
     private static string Reason(string message)
     {

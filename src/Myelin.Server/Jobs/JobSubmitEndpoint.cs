@@ -1,0 +1,89 @@
+using Microsoft.AspNetCore.Http.HttpResults;
+using Myelin.Server.Accounts;
+using Myelin.Server.Web;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>
+/// <c>POST /v1/jobs</c>: read, check, accept, and where asked wait for the end. A caller that leaves while it waits does
+/// not want the answer any more, so its job is cancelled, unless it said <c>keep=true</c>.
+/// </summary>
+internal sealed partial class JobSubmitEndpoint(
+    SubmissionReader reader, SubmissionCheck check, JobService jobs, IHostApplicationLifetime lifetime, ILogger<JobSubmitEndpoint> logger)
+{
+    public async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> HandleAsync(HttpContext context)
+    {
+        var request = context.Request;
+        if (!JobQuery.TryWait(request, out var wait, out var refusal))
+        {
+            return refusal!;
+        }
+
+        SubmitResult result;
+        string model;
+        var (draft, unreadable) = await reader.ReadAsync(request, context.RequestAborted);
+        if (unreadable is not null)
+        {
+            return unreadable;
+        }
+
+        using (draft)
+        {
+            var idempotencyKey = request.Headers["Idempotency-Key"] is [{ } key] ? key : null;
+            var (submission, wrong) = await check.CheckAsync(draft!, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
+            if (wrong is not null)
+            {
+                return wrong;
+            }
+
+            model = submission!.Model;
+            result = await jobs.SubmitAsync(submission, context.RequestAborted);
+        }
+
+        return result.Status switch
+        {
+            SubmitStatus.Accepted when wait > TimeSpan.Zero => await WaitAsync(context, result.Job!, wait),
+            SubmitStatus.Accepted => Accepted(jobs.Describe(result.Job!, result.Position)),
+            SubmitStatus.Repeated => await RepeatAsync(context, result.Job!, wait),
+            _ => SubmitProblems.Of(result, model),
+        };
+    }
+
+    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> WaitAsync(HttpContext context, JobRecord job, TimeSpan wait)
+    {
+        // A shutdown ends the wait, not the job: it goes on after the restart.
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
+        try
+        {
+            return Answer(await jobs.WaitAsync(job.Id, wait, either.Token) ?? job);
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            return Accepted(jobs.Describe(job, position: null));
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            if (context.Request.Query["keep"] is not ["true" or "1"])
+            {
+                LogLeft(logger, job.Id);
+                await jobs.CancelAsync(job.Id, CancellationToken.None);
+            }
+
+            throw;
+        }
+    }
+
+    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> RepeatAsync(HttpContext context, JobRecord job, TimeSpan wait)
+    {
+        context.Response.Headers["Idempotency-Replayed"] = "true";
+        return Answer(wait > TimeSpan.Zero && !job.State.IsEnd() ? await jobs.WaitAsync(job.Id, wait, context.RequestAborted) ?? job : job);
+    }
+
+    private Results<Reply<Job>, AcceptedReply<Job>, ProblemResult> Answer(JobRecord job) =>
+        job.State.IsEnd() ? new Reply<Job>(jobs.Describe(job, position: null)) : Accepted(jobs.Describe(job, position: null));
+
+    private static AcceptedReply<Job> Accepted(Job job) => new(job, $"/v1/jobs/{job.Id}");
+
+    [LoggerMessage(LogLevel.Debug, "The caller that waited for job {id} left; it is cancelled")]
+    private static partial void LogLeft(ILogger logger, string id);
+}
