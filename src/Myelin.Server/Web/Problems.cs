@@ -64,7 +64,7 @@ internal static class Problems
         StatusCodes.Status405MethodNotAllowed => Of(ProblemTypes.MethodNotAllowed, "the Allow header lists the methods that work here"),
         StatusCodes.Status408RequestTimeout => Of(ProblemTypes.RequestTimeout, "the body arrived below the least rate; send it again over a better line"),
         StatusCodes.Status413PayloadTooLarge => Of(ProblemTypes.TooLarge, "the body is larger than the server takes (input.maxBytes)"),
-        StatusCodes.Status415UnsupportedMediaType => Of(ProblemTypes.UnsupportedMediaType, "send application/json or multipart/form-data"),
+        StatusCodes.Status415UnsupportedMediaType => Field(ProblemTypes.UnsupportedMediaType, "Content-Type", "must be application/json, or multipart/form-data where files are sent"),
         StatusCodes.Status416RangeNotSatisfiable => Of(ProblemTypes.RangeNotSatisfiable, "ask for a range inside Content-Range"),
         >= 500 => Of(ProblemTypes.Internal, "the request failed; the server's log says why"),
         _ => Of(ProblemTypes.MalformedRequest, "the request cannot be read as HTTP") with { Status = status },
