@@ -9,6 +9,7 @@ using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Models.Catalogue;
 using Myelin.Server.Web;
+using Myelin.Server.Workers;
 
 namespace Myelin.Testing;
 
@@ -56,7 +57,11 @@ internal sealed class RunningServer : IAsyncDisposable
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
         builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
         builder.Services.AddModels().AddJobs().AddGateway(options);
-        _ = worker;
+        if (worker)
+        {
+            builder.Services.AddWorker().AddCoordinator();
+        }
+
         services?.Invoke(builder.Services);
         var app = builder.Build();
         app.MapMyelin();

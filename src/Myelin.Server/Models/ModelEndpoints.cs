@@ -58,6 +58,6 @@ internal static class ModelEndpoints
             Required = p.Required,
         }) ?? []],
         Errors = [.. model.Errors.Select(e => new ModelProblem(e.File, e.Key, e.Message))],
-        Statistics = jobs.Statistics(model.Name, running: 0),
+        Statistics = jobs.Statistics(model.Name),
     };
 }
