@@ -26,12 +26,12 @@ internal static class Findings
             Title(output, file, null);
             output.Table(Columns(file, "label", "#score"), classes.Select(c => Row(file, [Label(c), Score(c)])));
         }
-        else if (List(result, "lines") is { } lines)
+        else if (List(result, "regions") is { } regions)
         {
             Title(output, file, null);
-            foreach (var line in lines)
+            foreach (var region in regions)
             {
-                output.Line((file is null || output.IsPerson ? "" : Readable.Plain(file) + "\t") + Readable.Plain(line.GetProperty("text").GetString() ?? ""));
+                output.Line((file is null || output.IsPerson ? "" : Readable.Plain(file) + "\t") + Readable.Plain(region.GetProperty("text").GetString() ?? ""));
             }
         }
         else

@@ -1,0 +1,78 @@
+// The Models section: what is here, and the catalogue with its installs.
+
+import * as api from './api.js';
+import { announce, byId, errorBox, h } from './dom.js';
+import { bytes, taskName } from './format.js';
+import { errorList } from './modelselect.js';
+
+let changed;
+
+/** @param onchange called after an install, so that the other sections learn of the new model */
+export function start(onchange) {
+  changed = onchange;
+}
+
+export function update(models) {
+  byId('installed').replaceChildren(...models.map((m) => h('li', { class: `card ${m.state === 'broken' ? 'is-broken' : ''}` },
+    h('div', { class: 'row' }, h('h3', {}, m.name), h('span', { class: 'chip', 'data-state': m.state }, m.state)),
+    h('p', { class: 'task' }, taskName(m.task)),
+    m.description && h('p', {}, m.description),
+    m.errors?.length > 0 && errorList(m),
+    h('p', { class: 'hint' }, [m.licence, m.statistics && used(m.statistics)].filter(Boolean).join(' · ')),
+    source(m.source))));
+}
+
+export async function showCatalogue() {
+  try {
+    const entries = await api.catalogue();
+    byId('catalogue').replaceChildren(...entries.map(card));
+    byId('catalogue-notice').replaceChildren();
+  } catch (error) {
+    byId('catalogue-notice').replaceChildren(errorBox(error));
+  }
+}
+
+function card(entry) {
+  const state = h('div', { class: 'install' });
+  const element = h('li', { class: 'card' },
+    h('div', { class: 'row' }, h('h3', {}, entry.name), !entry.verified && h('span', { class: 'chip', 'data-state': 'unverified', title: 'Nobody has run it here yet' }, 'unverified')),
+    h('p', { class: 'task' }, taskName(entry.task)),
+    entry.description && h('p', {}, entry.description),
+    h('p', { class: 'hint' }, [entry.licence, bytes(entry.size)].filter(Boolean).join(' · ')),
+    source(entry.source),
+    state);
+  state.replaceChildren(entry.installed ? h('span', { class: 'chip', 'data-state': 'ready' }, 'installed') : installButton(entry, state));
+  return element;
+}
+
+const installButton = (entry, state) => h('button', { type: 'button', onclick: () => install(entry, state), 'aria-label': `Install ${entry.name}` }, 'Install');
+
+async function install(entry, state) {
+  const bar = h('progress', { max: 1, 'aria-label': `Installing ${entry.name}` });
+  const cancel = h('button', { type: 'button', class: 'quiet' }, 'Cancel');
+  state.replaceChildren(bar, cancel);
+  try {
+    const job = await api.install(entry.name);
+    cancel.addEventListener('click', () => api.cancel(job.id).catch(() => {}));
+    for await (const event of api.events(job.id)) {
+      if (event.job.progress) bar.value = event.job.progress.fraction;
+    }
+    const ended = await api.job(job.id);
+    if (ended.state !== 'succeeded') {
+      const problem = ended.error ?? { title: `The install was ${ended.state}.` };
+      throw Object.assign(new Error(problem.detail ?? ''), { title: problem.title });
+    }
+    announce(`${entry.name} is installed.`);
+    state.replaceChildren(h('span', { class: 'chip', 'data-state': 'ready' }, 'installed'));
+    await changed();
+  } catch (error) {
+    state.replaceChildren(installButton(entry, state), errorBox(error));
+  }
+}
+
+const used = (s) => (s.succeeded + s.failed === 0 ? null : `${s.succeeded} done${s.failed > 0 ? `, ${s.failed} failed` : ''}${s.meanSeconds ? `, ${(s.meanSeconds * 1000).toFixed(0)} ms each` : ''}`);
+
+/** Only http(s) becomes a link: a source is somebody's text. */
+const source = (text) => (/^https?:\/\//.test(text ?? '')
+  ? h('p', { class: 'hint' }, h('a', { href: text, rel: 'noreferrer noopener', target: '_blank' }, 'Source'))
+  : null);
