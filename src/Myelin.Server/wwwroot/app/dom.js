@@ -29,6 +29,11 @@ export function announce(text) {
   byId('announcer').textContent = text;
 }
 
+/** On a narrow screen the answer lies below the form. */
+export function bringIntoView(element) {
+  if (matchMedia('(max-width: 860px)').matches) element.scrollIntoView({ block: 'start' });
+}
+
 /** What went wrong, with the cure, and the wrong fields where the server named them. */
 export function errorBox(error) {
   const fields = Object.entries(error.fields ?? {});

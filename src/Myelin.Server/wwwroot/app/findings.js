@@ -55,8 +55,11 @@ function text(result) {
   };
 }
 
-const bar = (score) => h('span', { class: 'score' },
-  h('meter', { min: '0', max: '1', value: String(score), 'aria-hidden': 'true' }), h('b', {}, percent(score)));
+function bar(score) {
+  const fill = h('i', {});
+  fill.style.width = `${Math.min(1, Math.max(0, score)) * 100}%`;
+  return h('span', { class: 'score' }, h('span', { class: 'track', 'aria-hidden': 'true' }, fill), h('b', {}, percent(score)));
+}
 
 const box = ([x, y, width, height]) => svg('rect', { x, y, width, height, rx: Math.min(width, height) * 0.04 });
 

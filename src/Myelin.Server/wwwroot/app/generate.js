@@ -1,7 +1,7 @@
 // The Generate section: words, parameters, a picture that comes into being, a gallery of those made before.
 
 import * as api from './api.js';
-import { byId, copyFrom, h } from './dom.js';
+import { bringIntoView, byId, copyFrom, h } from './dom.js';
 import { curl } from './curl.js';
 import { JobView } from './jobview.js';
 import { fillModels } from './modelselect.js';
@@ -72,7 +72,9 @@ async function run() {
   for (const part of parts()) form.append(part.name, part.chosen, part.chosen.name);
   try {
     parameters.showErrors();
-    const job = await view.run(form);
+    const answer = view.run(form);
+    bringIntoView(byId('generate-stage'));
+    const job = await answer;
     if (job?.state === 'succeeded') await addToGallery(job, true);
   } catch (error) {
     parameters.showErrors(error.fields);

@@ -10,8 +10,8 @@ import { h } from './dom.js';
 export function parameterForm(fieldset, parameters, onchange) {
   const prefix = fieldset.id;
   const controls = new Map(parameters.map((parameter) => [parameter.name, control(prefix, parameter, onchange)]));
-  fieldset.replaceChildren(fieldset.querySelector('legend'), ...[...controls.values()].map((c) => c.row));
-  fieldset.hidden = controls.size === 0;
+  fieldset.replaceChildren(...[...controls.values()].map((c) => c.row));
+  fieldset.parentElement.hidden = controls.size === 0;
   return {
     values() {
       const values = {};
@@ -102,6 +102,7 @@ const niceStep = (span) => 10 ** Math.floor(Math.log10(span / 50));
 
 /** negativePrompt → Negative prompt */
 const readable = (name) => {
+  if (name === 'iou') return 'Overlap (IoU)';
   const words = name.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
   return words[0].toUpperCase() + words.slice(1);
 };

@@ -1,6 +1,6 @@
 // The Pictures section: a model, a picture, an answer.
 
-import { byId, h } from './dom.js';
+import { bringIntoView, byId, h } from './dom.js';
 import { curl } from './curl.js';
 import { JobView } from './jobview.js';
 import { brokenModels, fillModels } from './modelselect.js';
@@ -9,7 +9,7 @@ import { parameterForm } from './parameters.js';
 const samples = [
   { file: 'portrait.jpg', text: 'Three friends', model: 'faces' },
   { file: 'sign.jpg', text: 'A sign', model: 'text-reader' },
-  { file: 'street.jpg', text: 'A street of signs', model: 'text-reader' },
+  { file: 'street.jpg', text: 'Street of signs', model: 'text-reader' },
 ];
 
 const pictureTasks = new Set(['object-detection', 'instance-segmentation', 'semantic-segmentation', 'image-classification', 'text-recognition', 'image-to-image', 'embedding']);
@@ -81,7 +81,9 @@ async function run() {
   form.append(inputName(), picture.file, picture.name);
   try {
     parameters.showErrors();
-    await view.run(form, picture.url);
+    const answer = view.run(form, picture.url);
+    bringIntoView(byId('picture-stage'));
+    await answer;
   } catch (error) {
     parameters.showErrors(error.fields);
   }
