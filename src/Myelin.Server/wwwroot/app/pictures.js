@@ -9,7 +9,7 @@ import { parameterForm } from './parameters.js';
 const samples = [
   { file: 'portrait.jpg', text: 'Three friends', model: 'faces' },
   { file: 'sign.jpg', text: 'A sign', model: 'text-reader' },
-  { file: 'street.jpg', text: 'Street of signs', model: 'text-reader' },
+  { file: 'street.jpg', text: 'A street', model: 'text-reader' },
 ];
 
 const pictureTasks = new Set(['object-detection', 'instance-segmentation', 'semantic-segmentation', 'image-classification', 'text-recognition', 'image-to-image', 'embedding']);
