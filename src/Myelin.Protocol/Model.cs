@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Myelin.Protocol;
 
@@ -12,6 +13,7 @@ public sealed record Model
     /// <summary>Unix seconds.</summary>
     public long Created { get; init; }
 
+    [JsonPropertyName("owned_by")]
     public string OwnedBy { get; init; } = "myelin";
 
     public required string Name { get; init; }

@@ -1,2 +1,32 @@
-var app = WebApplication.Create(args);
-app.Run();
+using Myelin.Server;
+using Myelin.Server.Accounts;
+using Myelin.Server.Configuration;
+using Myelin.Server.Models;
+
+if (args is ["--help" or "-h" or "help", ..] || args.Contains("--help"))
+{
+    Console.Write(Help.Text());
+    return 0;
+}
+
+if (args is ["--version"])
+{
+    Console.WriteLine(typeof(Program).Assembly.GetName().Version?.ToString(3));
+    return 0;
+}
+
+if (args is ["model", .. var modelArgs])
+{
+    return await ModelCommand.RunAsync(modelArgs);
+}
+
+var flags = args is ["serve", .. var rest] ? rest : args;
+var keysArgs = args is ["keys", .. var words] ? words : null;
+var (options, errors) = OptionsReader.Read(keysArgs is null ? flags : [], Environment.GetEnvironmentVariable);
+if (errors.Count > 0)
+{
+    await Console.Error.WriteLineAsync(string.Join(Environment.NewLine, errors));
+    return 2;
+}
+
+return keysArgs is null ? await MyelinServer.RunAsync(options) : await KeysCommand.RunAsync(keysArgs, options);

@@ -1,0 +1,107 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Server.Accounts;
+using Myelin.Server.Configuration;
+using Myelin.Server.Images;
+using Myelin.Server.Jobs;
+using Myelin.Server.Models;
+using Myelin.Server.Models.Catalogue;
+using Myelin.Server.Telemetry;
+using Myelin.Server.Web;
+using Myelin.Server.Workers;
+
+namespace Myelin.Server;
+
+/// <summary>The composition root: options → a running process with its roles.</summary>
+internal static class MyelinServer
+{
+    /// <summary>Serves until it is told to stop. A second Ctrl-C does not wait for running work.</summary>
+    /// <returns>0 after a clean stop, 1 when it could not start.</returns>
+    public static async Task<int> RunAsync(MyelinOptions options)
+    {
+        if (options.Runtime.Library is { } library)
+        {
+            Environment.SetEnvironmentVariable(OnnxOptions.LibraryVariable, library);
+        }
+
+        try
+        {
+            await using var app = Build(options);
+            if (await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), CancellationToken.None) is { } refusal)
+            {
+                await Console.Error.WriteLineAsync(refusal);
+                return 1;
+            }
+
+            using var impatience = StopAtOnceOnSecondInterrupt(app.Lifetime);
+            app.Lifetime.ApplicationStarted.Register(() => Greet(app));
+            await app.RunAsync();
+            return 0;
+        }
+        catch (IOException e)
+        {
+            // The address or the data folder is taken: the message tells the cure, the stack would hide it.
+            await Console.Error.WriteLineAsync(e.Message);
+            return 1;
+        }
+    }
+
+    /// <summary>The whole application, not yet started. Tests use it to run a server in their own process.</summary>
+    public static WebApplication Build(MyelinOptions options)
+    {
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
+        {
+            ApplicationName = typeof(MyelinServer).Assembly.GetName().Name,
+            ContentRootPath = AppContext.BaseDirectory,
+            EnvironmentName = Environments.Production,
+        });
+        builder.WebHost.UseUrls(options.Urls.Split(',', ';'));
+        builder.Logging.AddMyelinLogging(options.Telemetry);
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + TimeSpan.FromSeconds(5));
+        builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
+        var roles = Roles(options);
+        builder.Services.AddModels().AddJobs().AddImages();
+        if (roles.Contains("worker"))
+        {
+            builder.Services.AddWorker();
+        }
+
+        if (roles.Contains("coordinator"))
+        {
+            builder.Services.AddCoordinator();
+        }
+
+        builder.Services.AddGateway(options);
+        var app = builder.Build();
+        app.MapMyelin();
+        app.MapCatalogue();
+        app.MapImages();
+        return app;
+    }
+
+    private static HashSet<string> Roles(MyelinOptions options) =>
+        [.. options.Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
+
+    private static void Greet(WebApplication app)
+    {
+        var address = app.Urls.First().Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal);
+        Console.WriteLine($"""
+
+              Myelin is ready: {address}      API: {address}/docs
+
+              curl -F model=faces -F image=@photo.jpg '{address}/v1/jobs?wait=30s'
+
+            """);
+    }
+
+    private static PosixSignalRegistration StopAtOnceOnSecondInterrupt(IHostApplicationLifetime lifetime) =>
+        PosixSignalRegistration.Create(PosixSignal.SIGINT, _ =>
+        {
+            if (lifetime.ApplicationStopping.IsCancellationRequested)
+            {
+                Console.Error.WriteLine("stopped at once; jobs that ran go back to the queue at the next start");
+                Process.GetCurrentProcess().Kill();
+            }
+        });
+}
