@@ -33,7 +33,12 @@ public sealed partial class MyelinClient
                             break;
                         }
 
-                        current = connection.Current;
+                        if (connection.Current is not { } next)
+                        {
+                            yield break;
+                        }
+
+                        current = next;
                     }
                     catch (Exception e) when (IsDrop(e, cancellationToken))
                     {
@@ -69,7 +74,7 @@ public sealed partial class MyelinClient
 
     public IAsyncEnumerable<JobEvent> EventsAsync(string id, CancellationToken cancellationToken) => EventsAsync(id, 0, cancellationToken);
 
-    private async IAsyncEnumerable<JobEvent> ReadEventsAsync(string id, long after, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<JobEvent?> ReadEventsAsync(string id, long after, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         HttpRequestMessage Request()
         {
@@ -86,6 +91,7 @@ public sealed partial class MyelinClient
         using var response = await _transport.SendAsync(Request, static () => true, cancellationToken).ConfigureAwait(false);
         if (response.StatusCode == HttpStatusCode.NoContent)
         {
+            yield return null; // The job has ended and the caller has seen that.
             yield break;
         }
 

@@ -3,16 +3,16 @@ using Myelin.Cli.Terminal;
 
 namespace Myelin.Cli.Generate;
 
-/// <summary>Shows each change of a generation: the bar always, the preview when its address is new.</summary>
+/// <summary>Shows each change of a generation: the bar always, the preview after each step.</summary>
 internal sealed class PreviewWatch(MyelinClient client, LivePicture live, bool wanted)
 {
-    private string? _shown;
+    private int _shown = -1;
 
     public async Task ChangedAsync(Job job, CancellationToken cancellationToken)
     {
-        if (wanted && job.Progress?.Preview is { } preview && preview != _shown)
+        if (wanted && job is { State: JobState.Running, Progress: { Preview: { } preview, Step: var step } } && step != _shown)
         {
-            _shown = preview;
+            _shown = step;
             if (await client.PreviewAsync(preview, cancellationToken) is { } picture)
             {
                 live.Show(picture);

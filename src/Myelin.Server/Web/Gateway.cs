@@ -56,6 +56,7 @@ internal static class Gateway
         app.UseMiddleware<FaultMiddleware>();
         app.UseMiddleware<AccountsMiddleware>();
         app.UseMiddleware<SiteMiddleware>();
+        app.UsePage();
         app.UseRouting();
         app.UseMiddleware<ScopeMiddleware>();
         app.MapJobs();

@@ -120,6 +120,7 @@ export async function* events(id, signal) {
     try {
       const extra = { Accept: 'text/event-stream', ...(last && { 'Last-Event-ID': last }) };
       const response = await call(`/v1/jobs/${encodeURIComponent(id)}/events`, { headers: extra, signal });
+      if (response.status === 204) return;
       for await (const event of parse(response.body)) {
         fruitless = 0;
         last = event.id;

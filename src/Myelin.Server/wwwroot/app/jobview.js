@@ -13,6 +13,7 @@ export class JobView {
   #stage;
   #urls = [];
   #previewShown;
+  #fetching = false;
   #following;
   #original;
   #job;
@@ -142,23 +143,24 @@ export class JobView {
       const p = job.progress;
       const left = p?.secondsPerStep === undefined ? '' : `, ${duration(p.secondsPerStep * (p.steps - p.step))} left`;
       this.#bar(p?.fraction, p && p.steps > 1 ? `step ${p.step} of ${p.steps}${left}` : '');
-      if (p?.preview) this.#showPreview(p.preview);
+      if (p?.preview) this.#showPreview(p.preview, p.step);
     }
   }
 
-  // A preview that is already replaced, or gone with the job's end, is no loss.
-  async #showPreview(path) {
-    if (path === this.#previewShown) return;
-    this.#previewShown = path;
+  // One at a time, the newest wins: a preview that is already replaced, or gone with the job's end, is no loss.
+  async #showPreview(path, step) {
+    if (this.#fetching || step === this.#previewShown) return;
+    this.#previewShown = step;
+    this.#fetching = true;
     try {
       const url = await this.#blob(path);
       if (this.#job?.state !== 'running') return;
-      if (!this.live) {
-        this.live = h('img', { alt: 'The picture so far' });
-      }
+      this.live ??= h('img', { alt: 'The picture so far' });
       this.live.src = url;
       if (!this.live.isConnected) this.pictures.append(h('figure', { class: 'live' }, h('div', { class: 'picture' }, this.live), h('figcaption', {}, 'So far')));
-    } catch { /* see above */ }
+    } catch { /* see above */ } finally {
+      this.#fetching = false;
+    }
   }
 
   async #blob(path) {
