@@ -1,6 +1,7 @@
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks.Classification;
 using Myelin.Inference.Tasks.Detection;
+using Myelin.Inference.Tasks.Generation;
 using Myelin.Inference.Tasks.Tensors;
 using Myelin.Inference.Tasks.Text;
 
@@ -15,6 +16,7 @@ internal static class TaskKinds
         ClassificationTask.Kind,
         TextRecognitionTask.Kind,
         TensorTask.Kind,
+        TextToImageTask.Kind,
     ];
 
     public static IReadOnlyList<string> Names { get; } = [.. Table.Select(kind => kind.Name)];

@@ -1,0 +1,75 @@
+using System.Text.Json;
+using Myelin.Inference.Models;
+using Myelin.Inference.Tasks.Generation.Pipeline;
+using Myelin.Inference.Tasks.Generation.Sampling;
+
+namespace Myelin.Inference.Tasks.Generation;
+
+/// <summary>What a text-to-image model takes: from its <c>model.yaml</c> and the folder's configurations, without loading a network.</summary>
+internal static class TextToImageContract
+{
+    /// <summary>The largest whole number that every JSON client keeps exact.</summary>
+    public const double LargestSeed = 9007199254740991;
+
+    public static TaskContract For(ModelDefinition definition)
+    {
+        var settings = TaskLoader.Bind(definition, TextToImageSettings.Bind);
+        try
+        {
+            return Of(settings, DiffusionFolder.Read(definition.Folder));
+        }
+        catch (ModelException)
+        {
+            return Of(settings, null); // Loading tells what is wrong; until then the general limits hold.
+        }
+    }
+
+    public static TaskContract Of(TextToImageSettings settings, DiffusionFolder? folder)
+    {
+        var multiple = folder?.PixelMultiple ?? 8;
+        var (width, height) = DefaultSize(settings, folder);
+        var least = RoundUp(Math.Min(settings.MinSize, Math.Min(width, height)), multiple);
+        ParameterSpec Side(string name, int otherwise) =>
+            ParameterSpecs.Integer(name, $"Pixels; a multiple of {multiple}. With a picture: the picture's {name}", least, settings.MaxSize, otherwise) with { MultipleOf = multiple };
+
+        return new TaskContract(
+            TaskNames.TextToImage,
+            [
+                new FileSpec("image", "image", Required: false, "A picture to begin with; how much of it stays is said by strength"),
+                new FileSpec("mask", "image", Required: false, "Light where the picture is made anew, dark where it stays; of the picture's size"),
+            ],
+            [
+                new ParameterSpec("prompt", "string", "What to show. Networks read some 77 tokens; what is beyond them has no effect") { Maximum = settings.MaxPrompt, Required = true },
+                new ParameterSpec("negativePrompt", "string", "What to keep out") { Maximum = settings.MaxPrompt },
+                ParameterSpecs.Integer("steps", "More are finer and slower", 1, settings.MaxSteps, DefaultSteps(settings, folder)),
+                ParameterSpecs.Number("guidance", "How closely the prompt is followed; 1 and less switch guidance off", 0, 50, DefaultGuidance(settings, folder)),
+                new ParameterSpec("sampler", "string", "How the steps are made") { Choices = Samplers(folder), Default = JsonSerializer.SerializeToElement(DefaultSampler(settings, folder)) },
+                new ParameterSpec("seed", "integer", "The same seed gives the same pictures; −1 or none picks one") { Minimum = -1, Maximum = LargestSeed },
+                Side("width", width),
+                Side("height", height),
+                ParameterSpecs.Integer("count", "Pictures", 1, settings.MaxCount, 1),
+                new ParameterSpec("strength", "number", "How much of a given picture is made anew, 0 to 1; 0.8 unless given, with a mask 1") { Minimum = 0, Maximum = 1 },
+            ]);
+    }
+
+    public static int DefaultSteps(TextToImageSettings settings, DiffusionFolder? folder) => settings.Steps ?? (folder?.Consistency == true ? 4 : 20);
+
+    public static double DefaultGuidance(TextToImageSettings settings, DiffusionFolder? folder) => settings.Guidance ?? folder switch
+    {
+        { GuidanceWidth: not null } => 8.5,
+        { Consistency: true } => 1,
+        _ => 7.5,
+    };
+
+    public static string DefaultSampler(TextToImageSettings settings, DiffusionFolder? folder) =>
+        settings.Sampler ?? (folder is null ? "euler" : SamplerNames.NameOf(folder.Scheduler));
+
+    public static (int Width, int Height) DefaultSize(TextToImageSettings settings, DiffusionFolder? folder) => (
+        settings.Width ?? Math.Min((folder?.SampleSize.Width ?? 64) * (folder?.Latent.Factor ?? 8), settings.MaxSize),
+        settings.Height ?? Math.Min((folder?.SampleSize.Height ?? 64) * (folder?.Latent.Factor ?? 8), settings.MaxSize));
+
+    public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
+    /// <summary>A flow has no noise schedule that the others could use.</summary>
+    private static IReadOnlyList<string> Samplers(DiffusionFolder? folder) => folder?.Scheduler.Class == SamplerNames.Flow ? ["flow-euler"] : SamplerNames.All;
+}

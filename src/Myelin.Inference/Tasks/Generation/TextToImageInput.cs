@@ -1,0 +1,101 @@
+using System.Text.Json;
+using Myelin.Inference.Imaging;
+using Myelin.Inference.Tasks.Generation.Pipeline;
+
+namespace Myelin.Inference.Tasks.Generation;
+
+/// <summary>Checks what a caller gave and fills in what was left open.</summary>
+internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFolder folder, TaskContract contract, ImagingLimits limits)
+{
+    /// <exception cref="InputException">Names the field and the cure.</exception>
+    public GenerationRequest Read(TaskInput input)
+    {
+        if (TaskContracts.Check(contract, input.Parameters) is [var wrong, ..])
+        {
+            throw new InputException(wrong.Field, wrong.Message);
+        }
+
+        var parameters = new Parameters(input.Parameters);
+        using var picture = Decode(input, "image", null);
+        using var mask = Decode(input, "mask", picture);
+        var (width, height) = Size(input.Parameters, picture);
+        var request = new GenerationRequest
+        {
+            Prompt = Text(input.Parameters, "prompt") ?? "",
+            NegativePrompt = Text(input.Parameters, "negativePrompt"),
+            Steps = parameters.Integer("steps", TextToImageContract.DefaultSteps(settings, folder)),
+            Guidance = parameters.Number("guidance", TextToImageContract.DefaultGuidance(settings, folder)),
+            Sampler = Text(input.Parameters, "sampler") ?? TextToImageContract.DefaultSampler(settings, folder),
+            Seed = GenerationSeed.Of(input.Parameters) ?? GenerationSeed.Pick(),
+            Width = width,
+            Height = height,
+            Count = parameters.Integer("count", 1),
+        };
+        return picture is null ? request : request with
+        {
+            Strength = parameters.Number("strength", settings.Strength ?? (mask is null ? 0.8 : 1)),
+            Image = RgbPlanes.FromBytes(Scaled(picture, width, height).Span),
+            Mask = mask is null ? null : RgbPlanes.Mask(Scaled(mask, width, height).Span),
+        };
+    }
+
+    private Picture? Decode(TaskInput input, string part, Picture? picture)
+    {
+        if (!input.Files.TryGetValue(part, out var file))
+        {
+            return null;
+        }
+
+        if (!folder.HasEncoder)
+        {
+            throw new InputException($"input.{part}", "this model makes pictures from words only: it has no vae_encoder");
+        }
+
+        if (part == "mask" && picture is null)
+        {
+            throw new InputException("input.mask", "needs the picture it belongs to; send it as the part 'image'");
+        }
+
+        var decoded = Picture.Decode(file.Bytes, limits, $"input.{part}");
+        if (picture is not null && (decoded.Width, decoded.Height) != (picture.Width, picture.Height))
+        {
+            var size = $"{decoded.Width}×{decoded.Height}";
+            decoded.Dispose();
+            throw new InputException("input.mask", $"is {size}, but must have the picture's size, {picture.Width}×{picture.Height}");
+        }
+
+        return decoded;
+    }
+
+    private (int Width, int Height) Size(JsonElement parameters, Picture? picture)
+    {
+        var given = new Parameters(parameters);
+        var (width, height) = TextToImageContract.DefaultSize(settings, folder);
+        if (picture is not null)
+        {
+            var shrink = Math.Min(1, (double)settings.MaxSize / Math.Max(picture.Width, picture.Height));
+            (width, height) = (Down(picture.Width * shrink), Down(picture.Height * shrink));
+        }
+
+        return (given.Integer("width", width), given.Integer("height", height));
+    }
+
+    private int Down(double side)
+    {
+        var multiple = folder.PixelMultiple;
+        var least = (int)(contract.Parameters.First(p => p.Name == "width").Minimum ?? multiple);
+        return Math.Max((int)side / multiple * multiple, least);
+    }
+
+    private static ReadOnlyMemory<byte> Scaled(Picture picture, int width, int height)
+    {
+        var fit = PictureFit.Of(FitMode.Stretch, picture.Width, picture.Height, width, height, centred: false, cropRatio: 1);
+        using var scaled = PictureScaler.Scale(picture, fit, width, height);
+        return scaled.Pixels.ToArray();
+    }
+
+    private static string? Text(JsonElement parameters, string name) =>
+        parameters.ValueKind == JsonValueKind.Object && parameters.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null;
+}

@@ -1,0 +1,123 @@
+using System.Diagnostics;
+using Myelin.Inference.Tasks.Generation.Pipeline;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Inference.Generation;
+
+/// <summary>Many generations: side by side, cancelled, and one after the other.</summary>
+public sealed class GenerationLoadTests
+{
+    private static readonly CancellationToken Token = TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Run_TenAtOnceOneCancelledInMidStep_EndsAtOnceAndTheOthersAreAsAlone()
+    {
+        await using var task = Generations.Load("tiny-sd");
+        var inputs = Enumerable.Range(0, 10)
+            .Select(seed => Generations.Input(new { prompt = $"picture {seed}", seed, steps = 4, width = 64 + (16 * (seed % 3)), height = 64, sampler = seed % 2 == 0 ? "euler-a" : "pndm" })).ToList();
+        var alone = new List<byte[]>();
+        foreach (var input in inputs)
+        {
+            alone.Add((await task.RunAsync(input, new Events(), Token)).Artifacts.Single().Bytes.ToArray());
+        }
+
+        // The eleventh is so large that a step takes long; it is stopped inside one.
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        var first = new TaskCompletionSource();
+        var large = task.RunAsync(
+            Generations.Input(new { prompt = "large", steps = 50, width = 512, height = 512, seed = 1 }), new Events(_ => first.TrySetResult()), stop.Token);
+        var others = inputs.Select(input => task.RunAsync(input, new Events(), Token)).ToList();
+        await first.Task.WaitAsync(TimeSpan.FromMinutes(2), Token);
+        await Task.Delay(50, Token); // Into the next step.
+        var watch = Stopwatch.StartNew();
+        await stop.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(() => large);
+        watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(1));
+
+        for (var i = 0; i < others.Count; i++)
+        {
+            (await others[i]).Artifacts.Single().Bytes.ToArray().ShouldBe(alone[i], $"job {i}");
+        }
+    }
+
+    [Fact]
+    public async Task Run_PictureOfABatch_IsTheSameWhateverElseRuns()
+    {
+        await using var task = Generations.Load("tiny-sd");
+        var batch = Generations.Input(new { prompt = "x", seed = 3, steps = 3, count = 3, sampler = "ddim" });
+        var both = await Task.WhenAll(task.RunAsync(batch, new Events(), Token), task.RunAsync(batch, new Events(), Token));
+        var single = await task.RunAsync(Generations.Input(new { prompt = "x", seed = 3, steps = 3, sampler = "ddim" }), new Events(), Token);
+
+        for (var i = 0; i < 3; i++)
+        {
+            both[0].Artifacts[i].Bytes.ToArray().ShouldBe(both[1].Artifacts[i].Bytes.ToArray());
+        }
+
+        Generations.Pixels(both[0].Artifacts[0].Bytes).ShouldBe(Generations.Pixels(single.Artifacts[0].Bytes));
+        Generations.Pixels(both[0].Artifacts[1].Bytes).ShouldNotBe(Generations.Pixels(single.Artifacts[0].Bytes));
+    }
+
+    [Fact]
+    public async Task Run_TwoHundredGenerations_MemoryDoesNotGrow()
+    {
+        await using var task = Generations.Load("tiny-sd");
+        var readings = new List<double>();
+        for (var i = 0; i < 250; i++)
+        {
+            await task.RunAsync(Generations.Input(new { prompt = $"number {i} of many {Guid.NewGuid()}", steps = 2, sampler = "euler-a" }), new Events(), Token);
+            if (i >= 50)
+            {
+                readings.Add(ResidentMegabytes());
+            }
+        }
+
+        // Means of quarters: single readings wobble with the collector.
+        var (first, last) = (readings.Take(50).Average(), readings.TakeLast(50).Average());
+        TestContext.Current.SendDiagnosticMessage($"resident memory: {first:F1} MB in generations 50–100, {last:F1} MB in 200–250");
+        (last - first).ShouldBeLessThan(16);
+    }
+
+    [Fact]
+    public async Task Components_SmallBudget_KeepsOnlyWhatFitsAndStillGivesThePicture()
+    {
+        var request = new GenerationRequest { Prompt = "x", Steps = 2, Guidance = 7.5, Sampler = "ddim", Seed = 1, Width = 64, Height = 64 };
+        await using var roomy = await PipelineTests.LoadAsync(Golden.Folder("tiny-sd"));
+        await using var tight = await PipelineTests.LoadAsync(Golden.Folder("tiny-sd"), new ComponentOptions { MemoryBudget = 1 });
+        roomy.Loaded.Count.ShouldBe(4);
+        tight.Loaded.Count.ShouldBe(1);
+
+        (await RunAsync(tight)).ShouldBe(await RunAsync(roomy));
+        tight.Loaded.ShouldBe(["vae_decoder"]);
+
+        async Task<float[]> RunAsync(DiffusionPipeline pipeline)
+        {
+            var meter = new RuntimeMeter();
+            return await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, Token), 0, meter, _ => { }, Token);
+        }
+    }
+
+    [Fact]
+    public async Task Components_Idle_AreReleasedAndComeBack()
+    {
+        await using var pipeline = await PipelineTests.LoadAsync(Golden.Folder("tiny-sd"), new ComponentOptions { IdleRelease = TimeSpan.FromMilliseconds(50) });
+        var watch = Stopwatch.StartNew();
+        while (pipeline.Loaded.Count > 0)
+        {
+            watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(30));
+            await Task.Delay(20, Token);
+        }
+
+        var request = new GenerationRequest { Prompt = "x", Steps = 1, Guidance = 1, Sampler = "ddim", Seed = 1, Width = 64, Height = 64 };
+        var meter = new RuntimeMeter();
+        var pixels = await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, Token), 0, meter, _ => { }, Token);
+        pixels.Length.ShouldBe(3 * 64 * 64);
+    }
+
+    private static double ResidentMegabytes()
+    {
+        GC.Collect();
+        using var process = Process.GetCurrentProcess();
+        return process.WorkingSet64 / 1e6;
+    }
+}
