@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
@@ -20,22 +19,22 @@ internal sealed class TextToImageTask(
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
-        var (watch, meter) = (Stopwatch.StartNew(), new RuntimeMeter());
+        var (started, meter) = (time.GetTimestamp(), new RuntimeMeter());
         var request = await Task.Run(() => reader.Read(input), cancellationToken).ConfigureAwait(false);
         var text = await pipeline.ConditionAsync(request, meter, cancellationToken).ConfigureAwait(false);
-        var conditioned = watch.Elapsed;
+        var conditioned = time.GetElapsedTime(started);
         var report = new GenerationProgress(request, colours, pipeline.Folder.Latent.Factor, progress, time);
         var (artifacts, encoding) = (new List<TaskArtifact>(), TimeSpan.Zero);
         for (var index = 0; index < request.Count; index++)
         {
             var picture = index;
             var pixels = await RunAsync(request, text, picture, meter, step => report.Report(picture, step), cancellationToken).ConfigureAwait(false);
-            var before = watch.Elapsed;
+            var before = time.GetTimestamp();
             artifacts.Add(Encode(request, index, pixels));
-            encoding += watch.Elapsed - before;
+            encoding += time.GetElapsedTime(before);
         }
 
-        return new TaskResult(TaskJson.Object(json => Write(json, request, artifacts, new Times(conditioned, encoding, watch.Elapsed, meter))), artifacts);
+        return new TaskResult(TaskJson.Object(json => Write(json, request, artifacts, new Times(conditioned, encoding, time.GetElapsedTime(started), meter))), artifacts);
     }
 
     public ValueTask DisposeAsync() => pipeline.DisposeAsync();

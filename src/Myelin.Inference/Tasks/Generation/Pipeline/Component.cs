@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Myelin.Inference.Runtimes;
 
 namespace Myelin.Inference.Tasks.Generation.Pipeline;
@@ -30,7 +29,7 @@ internal sealed class Component(string name, string path, long bytes, int instan
 }
 
 /// <summary>The right to call a loaded network; disposing gives it back.</summary>
-internal sealed class ComponentLease(ComponentStore store, Component component, IRuntime runtime) : IDisposable
+internal sealed class ComponentLease(ComponentStore store, Component component, IRuntime runtime, TimeProvider time) : IDisposable
 {
     private int _returned;
 
@@ -42,9 +41,9 @@ internal sealed class ComponentLease(ComponentStore store, Component component, 
         await component.Gate.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            var started = Stopwatch.GetTimestamp();
+            var started = time.GetTimestamp();
             var outputs = await runtime.InferAsync(inputs, cancellationToken).ConfigureAwait(false);
-            meter.Add(Stopwatch.GetElapsedTime(started));
+            meter.Add(time.GetElapsedTime(started));
             return outputs;
         }
         finally

@@ -132,7 +132,7 @@ internal sealed class ComponentStore(ComponentOptions options, Func<string, IRun
 
             component.Users++;
             component.LastUsed = time.GetTimestamp();
-            return new ComponentLease(this, component, runtime);
+            return new ComponentLease(this, component, runtime, time);
         }
     }
 
