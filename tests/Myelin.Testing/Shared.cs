@@ -11,7 +11,8 @@ public static class Shared
     /// <summary>The repository's root: the folder that holds <c>Myelin.slnx</c>.</summary>
     public static string Root { get; } = FindRoot();
 
-    private static string Folder { get; } =
+    /// <summary>The folder itself; it may not be there.</summary>
+    public static string Folder { get; } =
         Environment.GetEnvironmentVariable("MYELIN_SHARED") ?? Path.GetFullPath(Path.Combine(Root, "..", "shared"));
 
     /// <summary>A path under <c>../shared</c>; skips the running test when it is not there.</summary>
