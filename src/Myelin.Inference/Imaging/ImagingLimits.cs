@@ -18,6 +18,6 @@ public sealed record ImagingLimits
     /// <summary>Longest side of <c>annotated.jpg</c>; a larger picture is drawn on at this size.</summary>
     public int MaxAnnotatedSide { get; init; } = 4096;
 
-    /// <summary>JPEG quality of annotated pictures, 1..100.</summary>
-    public int AnnotatedQuality { get; init; } = 88;
+    /// <summary>JPEG quality of annotated pictures, 1..100. From 90 on colours are stored at full resolution: thin lines stay crisp.</summary>
+    public int AnnotatedQuality { get; init; } = 90;
 }

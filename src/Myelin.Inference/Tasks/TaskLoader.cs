@@ -50,15 +50,19 @@ public static class TaskLoader
     }
 
     /// <summary>The preprocessor of a network, checked against its signature.</summary>
-    internal static ImagePreprocessor Preprocessor(ImageInput input, IRuntime runtime)
+    /// <param name="input">The section.</param>
+    /// <param name="runtime">The network.</param>
+    /// <param name="others">What else is wrong: all is reported at once.</param>
+    internal static ImagePreprocessor Preprocessor(ImageInput input, IRuntime runtime, IReadOnlyList<ModelError> others)
     {
         try
         {
-            return new ImagePreprocessor(input, runtime.Inputs);
+            var preprocessor = new ImagePreprocessor(input, runtime.Inputs);
+            return others.Count == 0 ? preprocessor : throw new ModelException(others);
         }
         catch (ArgumentException fault)
         {
-            throw Misfit("input", fault.Message);
+            throw new ModelException([new ModelError("model.yaml", "input", fault.Message), .. others]);
         }
     }
 

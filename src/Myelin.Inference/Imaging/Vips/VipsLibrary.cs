@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Myelin.Inference.Runtimes.Onnx;
 
 namespace Myelin.Inference.Imaging.Vips;
 
@@ -13,12 +12,15 @@ internal static class VipsLibrary
 
     private static bool Start()
     {
-        // Warnings of damaged files would go to standard error; what matters comes back as an error.
-        OnnxEnvironment.SetNative("VIPS_WARNING", "1");
         Fonts.Configure();
         if (VipsNative.Init("myelin") != 0)
         {
             throw new InvalidOperationException("libvips does not start: " + TakeError());
+        }
+
+        unsafe
+        {
+            VipsNative.SetLogHandler(&Ignore, 0);
         }
 
         // Jobs run side by side already: one thread each keeps a picture from crowding out the others.
@@ -35,6 +37,12 @@ internal static class VipsLibrary
         }
 
         return true;
+    }
+
+    /// <summary>Damaged files make the libraries write to standard error, as often as a caller likes; what matters comes back as an error.</summary>
+    [UnmanagedCallersOnly]
+    private static void Ignore(nint domain, int level, nint message, nint data)
+    {
     }
 
     /// <summary>The last message, in one line. The buffer is the process's: under concurrency it may hold another call's words.</summary>

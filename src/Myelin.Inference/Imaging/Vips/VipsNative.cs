@@ -21,6 +21,9 @@ internal static unsafe partial class VipsNative
     [LibraryImport(Library, EntryPoint = "vips_init", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Init(string name);
 
+    [LibraryImport(Library, EntryPoint = "g_log_set_default_handler")]
+    public static partial nint SetLogHandler(delegate* unmanaged<nint, int, nint, nint, void> handler, nint data);
+
     [LibraryImport(Library, EntryPoint = "vips_concurrency_set")]
     public static partial void SetConcurrency(int threads);
 

@@ -74,15 +74,22 @@ internal sealed class ClassificationTask(
             OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options),
             runtime =>
             {
-                if (runtime.Outputs.Count != 1 || runtime.Outputs[0] is not { Type: ElementType.Float32, Shape: var shape }
-                    || (!Array.Exists(shape, d => d < 0) && Tensor.Elements(shape) != definition.Labels.Count))
-                {
-                    var given = string.Join(", ", runtime.Outputs.Select(o => $"{o.Name} {o.Type.WireName()} [{string.Join(',', o.Shape)}]"));
-                    throw TaskLoader.Misfit("labels", $"there are {definition.Labels.Count} labels; the network must have one FP32 output of as many scores, and has {given}");
-                }
-
-                return new ClassificationTask(settings, definition.Labels, TaskLoader.Preprocessor(settings.Input, runtime), runtime, limits);
+                var preprocessor = TaskLoader.Preprocessor(settings.Input, runtime, Misfit(runtime.Outputs, definition.Labels.Count));
+                return new ClassificationTask(settings, definition.Labels, preprocessor, runtime, limits);
             });
+    }
+
+    /// <summary>One output, a score for each label; the first dimension is the batch, others may be ones.</summary>
+    private static ModelError[] Misfit(IReadOnlyList<TensorSpec> outputs, int labels)
+    {
+        if (outputs is [{ Type: ElementType.Float32, Shape: { Length: > 0 } shape }]
+            && (shape.Skip(1).Any(length => length < 0) || Tensor.Elements(shape.AsSpan(1)) == labels))
+        {
+            return [];
+        }
+
+        var given = string.Join(", ", outputs.Select(o => $"{o.Name} {o.Type.WireName()} [{string.Join(',', o.Shape)}]"));
+        return [new ModelError("model.yaml", "labels", $"there are {labels} labels; the network must have one FP32 output of as many scores, and has {given}")];
     }
 
     private List<(int ClassId, float Score)> Best(Span<float> scores, Parameters parameters)

@@ -86,12 +86,9 @@ internal sealed class DetectionTask : ITask
             OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options),
             runtime =>
             {
-                if (settings.ToDecoder().Misfit(runtime.Outputs, settings.Input.Width, settings.Input.Height, definition.Labels.Count) is { } misfit)
-                {
-                    throw TaskLoader.Misfit("output.decoder", misfit);
-                }
-
-                return new DetectionTask(settings, definition.Labels, TaskLoader.Preprocessor(settings.Input, runtime), runtime, limits);
+                var misfit = settings.ToDecoder().Misfit(runtime.Outputs, settings.Input.Width, settings.Input.Height, definition.Labels.Count);
+                var preprocessor = TaskLoader.Preprocessor(settings.Input, runtime, misfit is null ? [] : [new ModelError("model.yaml", "output.decoder", misfit)]);
+                return new DetectionTask(settings, definition.Labels, preprocessor, runtime, limits);
             });
     }
 
