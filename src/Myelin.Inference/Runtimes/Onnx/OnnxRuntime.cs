@@ -49,7 +49,9 @@ public sealed class OnnxRuntime : IRuntime
             throw new ObjectDisposedException(nameof(OnnxRuntime));
         }
 
-        // No early way out while the call runs: the inputs are pinned and the caller may reuse them once this returns.
+        // Ends a call that waits. One that runs is interrupted by the session, and there is no earlier way out: the
+        // inputs are pinned, and the caller may reuse them once this returns.
+        using var abandon = cancellationToken.UnsafeRegister(static state => ((OnnxCall)state!).Abandon(), call);
         return await call.Task.ConfigureAwait(false);
     }
 
@@ -79,9 +81,8 @@ public sealed class OnnxRuntime : IRuntime
         var reader = _queue.Reader;
         while (Next(reader) is { } call)
         {
-            if (call.CancellationToken.IsCancellationRequested)
+            if (!call.TryBegin())
             {
-                call.TrySetCanceled(call.CancellationToken);
                 continue;
             }
 

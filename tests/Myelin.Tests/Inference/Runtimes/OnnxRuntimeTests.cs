@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
@@ -28,33 +27,6 @@ public class OnnxRuntimeTests
     }
 
     [Fact]
-    public async Task Infer_CancelledWhileRunning_EndsWithinASecondAndTheSessionGoesOn()
-    {
-        await using var runtime = OnnxRuntime.Load(Shared.Zoo("deeplab_dm05_513.onnx"), new OnnxOptions());
-        using var input = Tensor.Rent(runtime.Inputs[0].Name, ElementType.Float32, 1, 3, 513, 513);
-        input.As<float>().Fill(0.1f);
-        var whole = Stopwatch.StartNew();
-        using (await runtime.InferAsync([input], CancellationToken.None))
-        {
-            whole.Stop();
-        }
-
-        for (var round = 0; round < 3; round++)
-        {
-            using var cancel = new CancellationTokenSource();
-            var running = runtime.InferAsync([input], cancel.Token).AsTask();
-            await Task.Delay(whole.Elapsed / 4);
-            var since = Stopwatch.StartNew();
-            await cancel.CancelAsync();
-            await Should.ThrowAsync<OperationCanceledException>(running);
-            since.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(1));
-        }
-
-        using var after = await runtime.InferAsync([input], CancellationToken.None);
-        after[0].Shape.ShouldBe([1, 2, 513, 513]);
-    }
-
-    [Fact]
     public async Task Infer_OneOfManyWaitingIsCancelled_OnlyThatOneEnds()
     {
         await using var runtime = OnnxRuntime.Load(Shared.Zoo("deeplab_dm05_513.onnx"), new OnnxOptions());
@@ -67,6 +39,7 @@ public class OnnxRuntimeTests
         await cancel.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(calls[2]);
+        calls[4].IsCompleted.ShouldBeFalse("a call that waits ends at once, not when its turn comes");
         foreach (var call in calls.Where(call => call != calls[2]))
         {
             using var outputs = await call;
@@ -182,36 +155,6 @@ public class OnnxRuntimeTests
 
         outputs[0].Type.ShouldBe(type);
         outputs[0].Bytes.ToArray().ShouldBe(input.Bytes.ToArray());
-    }
-
-    [Fact]
-    public async Task Infer_ManyRuns_MemoryStaysBounded()
-    {
-        await using var runtime = OnnxRuntime.Load(Shared.Zoo("yolox_nano.onnx"), new OnnxOptions());
-        using var input = Tensor.Rent(runtime.Inputs[0].Name, ElementType.Float32, 1, 3, 416, 416);
-        input.As<float>().Clear();
-        await Run(30);
-        var before = Resident();
-        await Run(150);
-
-        // One leaked output would be 1.2 MB a run, one leaked input 2 MB.
-        (Resident() - before).ShouldBeLessThan(60L << 20);
-
-        async Task Run(int times)
-        {
-            for (var index = 0; index < times; index++)
-            {
-                using var outputs = await runtime.InferAsync([input], CancellationToken.None);
-            }
-        }
-
-        static long Resident()
-        {
-            GC.Collect();
-            GC.WaitForPendingFinalizers();
-            using var process = Process.GetCurrentProcess();
-            return process.WorkingSet64;
-        }
     }
 
     [Fact]
