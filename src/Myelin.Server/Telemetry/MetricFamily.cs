@@ -60,6 +60,11 @@ internal sealed class MetricFamily
         };
     }
 
+    /// <summary>True once its meter is gone.</summary>
+    public bool Retired { get; private set; }
+
+    public void Retire() => Retired = true;
+
     public void Measure(double value, ReadOnlySpan<KeyValuePair<string, object?>> tags, long scrape)
     {
         var series = Find(tags);

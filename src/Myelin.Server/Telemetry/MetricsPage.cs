@@ -35,6 +35,7 @@ internal sealed class MetricsPage : IDisposable
                 listener.EnableMeasurementEvents(instrument, family);
             }
         };
+        _listener.MeasurementsCompleted = (_, state) => ((MetricFamily?)state)?.Retire();
         _listener.SetMeasurementEventCallback<long>((_, value, tags, state) => Measure(value, tags, state));
         _listener.SetMeasurementEventCallback<int>((_, value, tags, state) => Measure(value, tags, state));
         _listener.SetMeasurementEventCallback<double>((_, value, tags, state) => Measure(value, tags, state));
@@ -66,6 +67,7 @@ internal sealed class MetricsPage : IDisposable
     private static void WriteFamily(StringBuilder text, string name, IEnumerable<MetricFamily> families, long scrape)
     {
         var lines = families
+            .Where(f => !f.Retired)
             .SelectMany(f => f.Current(scrape).Select(s => (Family: f, s.Labels, s.Series)))
             .DistinctBy(line => line.Labels)
             .ToArray();

@@ -6,6 +6,7 @@ using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Telemetry;
+using Myelin.Server.Webhooks;
 
 namespace Myelin.Server.Web;
 
@@ -43,7 +44,11 @@ internal static class Gateway
         services.TryAddSingleton<JobReadEndpoints>();
         services.TryAddSingleton<JobEventsEndpoint>();
         services.TryAddSingleton<JobArtifactEndpoint>();
+        services.TryAddSingleton<WebhookInstruments>();
+        services.TryAddSingleton<WebhookPost>();
+        services.AddHostedService<WebhookSender>();
         services.AddHostedService<TraceExport>();
+        services.AddMyelinOpenApi();
         services.AddRouting();
         return services;
     }
@@ -62,6 +67,7 @@ internal static class Gateway
         app.MapJobs();
         app.MapModels();
         app.MapTelemetry();
+        app.MapMyelinOpenApi();
         return app;
     }
 }

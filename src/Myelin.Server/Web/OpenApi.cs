@@ -1,0 +1,73 @@
+using System.Text.Json.Nodes;
+using Microsoft.OpenApi;
+using Myelin.Server.Accounts;
+
+namespace Myelin.Server.Web;
+
+/// <summary>The OpenAPI document at <c>/openapi/v1.json</c> and the page at <c>/docs</c> that shows it.</summary>
+internal static class OpenApi
+{
+    public static IServiceCollection AddMyelinOpenApi(this IServiceCollection services) => services.AddOpenApi("v1", options =>
+    {
+        options.OpenApiVersion = OpenApiSpecVersion.OpenApi3_1;
+        options.AddDocumentTransformer((document, _, _) =>
+        {
+            document.Info = new OpenApiInfo
+            {
+                Title = "Myelin",
+                Version = typeof(OpenApi).Assembly.GetName().Version?.ToString(3) ?? "0",
+                Description = "Runs neural networks as services: submit a job, watch it, fetch its result. Errors are RFC 9457 problems whose `type` is stable.",
+            };
+
+            // The address that the reader already uses; behind a proxy the server's own idea of it would be wrong.
+            document.Servers = [new OpenApiServer { Url = "/" }];
+            document.Components ??= new OpenApiComponents();
+            document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+            {
+                ["key"] = new OpenApiSecurityScheme { Type = SecuritySchemeType.Http, Scheme = "bearer", Description = "An API key, mk_…; not needed on loopback." },
+            };
+            return Task.CompletedTask;
+        });
+        options.AddOperationTransformer((operation, context, _) =>
+        {
+            var metadata = context.Description.ActionDescriptor.EndpointMetadata;
+            foreach (var note in metadata.OfType<ParameterNote>())
+            {
+                operation.Parameters ??= [];
+                operation.Parameters.Add(new OpenApiParameter
+                {
+                    Name = note.Name,
+                    In = note.In == In.Header ? ParameterLocation.Header : ParameterLocation.Query,
+                    Description = note.Description,
+                    Schema = new OpenApiSchema { Type = JsonSchemaType.String },
+                    Example = note.Example is null ? null : JsonValue.Create(note.Example),
+                });
+            }
+
+            if (metadata.OfType<ScopeRequirement>().LastOrDefault() is { AnyOf: not Scopes.None } scope)
+            {
+                operation.Description = $"{operation.Description}\n\nScope: `{scope.AnyOf.ToText().Replace(",", "` or `", StringComparison.Ordinal)}`.".Trim();
+                operation.Security = [new OpenApiSecurityRequirement { [new OpenApiSecuritySchemeReference("key", context.Document)] = [] }];
+            }
+
+            return Task.CompletedTask;
+        });
+    });
+
+    public static void MapMyelinOpenApi(this IEndpointRouteBuilder routes)
+    {
+        routes.MapOpenApi("/openapi/{documentName}.json").OpenToAll();
+        routes.MapGet("/docs", () => Resource("docs.html", "text/html; charset=utf-8")).OpenToAll().ExcludeFromDescription();
+        routes.MapGet("/docs/docs.js", () => Resource("docs.js", "text/javascript; charset=utf-8")).OpenToAll().ExcludeFromDescription();
+        routes.MapGet("/docs/docs.css", () => Resource("docs.css", "text/css; charset=utf-8")).OpenToAll().ExcludeFromDescription();
+        routes.MapGet("/problems/{name}", (string name) => ProblemPage(name)).OpenToAll().ExcludeFromDescription();
+    }
+
+    private static IResult Resource(string name, string contentType) =>
+        TypedResults.Stream(typeof(OpenApi).Assembly.GetManifestResourceStream("Myelin.Server.Web.Docs." + name)!, contentType);
+
+    // A problem's type is an address, and an address that is followed should lead somewhere.
+    private static IResult ProblemPage(string name) => Problems.Types.Contains("/problems/" + name)
+        ? TypedResults.Redirect($"/docs#problem-{name}")
+        : new ProblemResult(ProblemTypes.NotFound, "there is no such kind of problem");
+}
