@@ -48,7 +48,11 @@ internal static class MyelinServer
     }
 
     /// <summary>The whole application, not yet started. Tests use it to run a server in their own process.</summary>
-    public static WebApplication Build(MyelinOptions options)
+    public static WebApplication Build(MyelinOptions options) => Build(options, static _ => { });
+
+    /// <param name="options">Checked settings.</param>
+    /// <param name="more">Adds to or replaces what the server is made of; for tests.</param>
+    public static WebApplication Build(MyelinOptions options, Action<IServiceCollection> more)
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
         {
@@ -73,6 +77,7 @@ internal static class MyelinServer
         }
 
         builder.Services.AddGateway(options);
+        more(builder.Services);
         var app = builder.Build();
         app.MapMyelin();
         app.MapCatalogue();

@@ -1,15 +1,9 @@
 using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
+using Myelin.Server;
 using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Models.Catalogue;
-using Myelin.Server.Web;
-using Myelin.Server.Workers;
 
 namespace Myelin.Testing;
 
@@ -52,20 +46,8 @@ internal sealed class RunningServer : IAsyncDisposable
             Telemetry = new TelemetryOptions { LogLevel = "Warning" },
         };
         options = configure?.Invoke(options) ?? options;
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { ContentRootPath = AppContext.BaseDirectory });
-        builder.WebHost.UseUrls(options.Urls);
-        builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
-        builder.Services.AddModels().AddJobs().AddGateway(options);
-        if (worker)
-        {
-            builder.Services.AddWorker().AddCoordinator();
-        }
-
-        services?.Invoke(builder.Services);
-        var app = builder.Build();
-        app.MapMyelin();
-        app.MapCatalogue();
+        var app = MyelinServer.Build(
+            options with { Roles = worker ? options.Roles : "gateway" }, more => services?.Invoke(more));
         await app.StartAsync();
         return new RunningServer(folder, app);
     }

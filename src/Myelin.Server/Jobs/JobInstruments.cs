@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using Myelin.Server.Storage;
+using Myelin.Server.Telemetry;
 
 namespace Myelin.Server.Jobs;
 
@@ -12,7 +13,8 @@ internal sealed class JobInstruments : IDisposable
     /// <summary>Spans: accept, claim, run.</summary>
     public static readonly ActivitySource Activities = new(Name);
 
-    private readonly Meter _meter = new(Name);
+    private readonly Meter _meter;
+    private readonly InferenceInstruments _inference;
     private readonly Counter<long> _submitted;
     private readonly Counter<long> _accepted;
     private readonly Counter<long> _rejected;
@@ -23,8 +25,10 @@ internal sealed class JobInstruments : IDisposable
     private readonly Histogram<double> _runSeconds;
     private readonly Histogram<int> _commits;
 
-    public JobInstruments()
+    public JobInstruments(IMeterFactory meters, InferenceInstruments inference)
     {
+        _inference = inference;
+        _meter = meters.Create(Name);
         _submitted = _meter.CreateCounter<long>("myelin.jobs.submitted", "{job}", "Submissions that passed the checks of the gateway.");
         _accepted = _meter.CreateCounter<long>("myelin.jobs.accepted", "{job}", "Jobs stored and answered with 202.");
         _rejected = _meter.CreateCounter<long>("myelin.jobs.rejected", "{job}", "Submissions refused, by reason.");
@@ -40,7 +44,11 @@ internal sealed class JobInstruments : IDisposable
 
     public void Accepted(string model) => _accepted.Add(1, Model(model));
 
-    public void Rejected(string model, SubmitStatus reason) => _rejected.Add(1, Model(model), new("reason", reason.ToString()));
+    public void Rejected(string model, SubmitStatus reason)
+    {
+        _rejected.Add(1, Model(model), new("reason", reason.ToString()));
+        _inference.Failed(model, InferenceFailure.Rejected);
+    }
 
     public void Ended(JobRecord job)
     {
@@ -49,6 +57,8 @@ internal sealed class JobInstruments : IDisposable
         {
             _runSeconds.Record((end - start).TotalSeconds, Model(job.Model));
         }
+
+        TritonView.Count(_inference, job);
     }
 
     public void Claimed(JobRecord job)
@@ -66,11 +76,12 @@ internal sealed class JobInstruments : IDisposable
     public void Committed(int operations) => _commits.Record(operations);
 
     /// <summary>Shows the queue depth of every model; once, when the store is there.</summary>
-    public void ObserveDepth(IJobStore store) => _meter.CreateObservableGauge(
-        "myelin.jobs.queued",
-        () => store.QueueDepths().Select(d => new Measurement<int>(d.Value, Model(d.Key))),
-        "{job}",
-        "Jobs that wait, by model.");
+    public void ObserveDepth(IJobStore store)
+    {
+        _meter.CreateObservableGauge(
+            "myelin.jobs.queued", () => store.QueueDepths().Select(d => new Measurement<int>(d.Value, Model(d.Key))), "{job}", "Jobs that wait, by model.");
+        _inference.ObservePending(() => store.QueueDepths().Select(d => (d.Key, d.Value)));
+    }
 
     public void Dispose() => _meter.Dispose();
 

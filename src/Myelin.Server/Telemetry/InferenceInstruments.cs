@@ -13,7 +13,6 @@ internal sealed class InferenceInstruments : IDisposable
     private readonly Counter<long> _failure;
     private readonly Counter<long> _count;
     private readonly Counter<long> _executions;
-    private readonly UpDownCounter<long> _pending;
     private readonly Counter<long> _request;
     private readonly Counter<long> _queue;
     private readonly Counter<long> _computeInput;
@@ -27,7 +26,6 @@ internal sealed class InferenceInstruments : IDisposable
         _failure = _meter.CreateCounter<long>("nv_inference_request_failure", description: "Failed inference requests by reason.");
         _count = _meter.CreateCounter<long>("nv_inference_count", description: "Inferences performed; a batch of n counts n.");
         _executions = _meter.CreateCounter<long>("nv_inference_exec_count", description: "Executions of the model; a batch counts one.");
-        _pending = _meter.CreateUpDownCounter<long>("nv_inference_pending_request_count", description: "Requests that wait for execution.");
         _request = Duration("request", "whole requests");
         _queue = Duration("queue", "waiting in the queue");
         _computeInput = Duration("compute_input", "preparing inputs");
@@ -35,29 +33,29 @@ internal sealed class InferenceInstruments : IDisposable
         _computeOutput = Duration("compute_output", "preparing outputs");
     }
 
-    /// <summary>A request came (+1) or began to run or ended without (−1).</summary>
-    public void Pending(string model, string revision, int change) => _pending.Add(change, Model(model), Version(revision));
+    /// <summary>Shows the requests that wait, by model; once.</summary>
+    public void ObservePending(Func<IEnumerable<(string Model, int Count)>> pending) => _meter.CreateObservableGauge(
+        "nv_inference_pending_request_count", () => pending().Select(p => new Measurement<int>(p.Count, Model(p.Model), Version)), description: "Requests that wait for execution.");
 
     /// <param name="model">Name of the model.</param>
-    /// <param name="revision">Which of its revisions.</param>
     /// <param name="times">Where the time went.</param>
     /// <param name="inferences">Pictures, or other items, of the request.</param>
     /// <param name="executions">Calls of the network.</param>
-    public void Succeeded(string model, string revision, InferenceTimes times, int inferences = 1, int executions = 1)
+    public void Succeeded(string model, InferenceTimes times, int inferences = 1, int executions = 1)
     {
-        var (name, version) = (Model(model), Version(revision));
-        _success.Add(1, name, version);
-        _count.Add(inferences, name, version);
-        _executions.Add(executions, name, version);
-        _request.Add(Microseconds(times.Total), name, version);
-        _queue.Add(Microseconds(times.Queue), name, version);
-        _computeInput.Add(Microseconds(times.Input), name, version);
-        _computeInfer.Add(Microseconds(times.Infer), name, version);
-        _computeOutput.Add(Microseconds(times.Output), name, version);
+        var name = Model(model);
+        _success.Add(1, name, Version);
+        _count.Add(inferences, name, Version);
+        _executions.Add(executions, name, Version);
+        _request.Add(Microseconds(times.Total), name, Version);
+        _queue.Add(Microseconds(times.Queue), name, Version);
+        _computeInput.Add(Microseconds(times.Input), name, Version);
+        _computeInfer.Add(Microseconds(times.Infer), name, Version);
+        _computeOutput.Add(Microseconds(times.Output), name, Version);
     }
 
-    public void Failed(string model, string revision, InferenceFailure reason) =>
-        _failure.Add(1, Model(model), Version(revision), new("reason", reason switch
+    public void Failed(string model, InferenceFailure reason) =>
+        _failure.Add(1, Model(model), Version, new("reason", reason switch
         {
             InferenceFailure.Rejected => "REJECTED",
             InferenceFailure.Canceled => "CANCELED",
@@ -72,7 +70,8 @@ internal sealed class InferenceInstruments : IDisposable
 
     private static KeyValuePair<string, object?> Model(string model) => new("model", model);
 
-    private static KeyValuePair<string, object?> Version(string revision) => new("version", revision);
+    // Jobs do not yet say which revision ran them, and dashboards want the label.
+    private static readonly KeyValuePair<string, object?> Version = new("version", "1");
 
     private static long Microseconds(TimeSpan time) => (long)time.TotalMicroseconds;
 }

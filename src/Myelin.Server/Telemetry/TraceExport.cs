@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Myelin.Server.Configuration;
 using OpenTelemetry;
 using OpenTelemetry.Exporter;
@@ -7,20 +6,15 @@ using OpenTelemetry.Trace;
 
 namespace Myelin.Server.Telemetry;
 
-/// <summary>Spans of this server: gateway, worker and what lies between carry one trace.</summary>
-internal static class Tracing
-{
-    public const string SourceName = "Myelin";
-
-    public static readonly ActivitySource Source = new(SourceName);
-}
-
 /// <summary>
 /// Sends traces by OTLP while an endpoint is set; otherwise nothing is built, recorded or sent. Port 4317 or a
 /// <c>grpc://</c> address speaks gRPC, everything else HTTP with protobuf, <c>/v1/traces</c> added where no path is given.
 /// </summary>
 internal sealed class TraceExport(MyelinOptions options) : IHostedService, IDisposable
 {
+    /// <summary>Of the server's spans: gateway, worker and what lies between carry one trace.</summary>
+    private const string SourceName = "Myelin";
+
     private TracerProvider? _provider;
 
     public Task StartAsync(CancellationToken cancellationToken)
@@ -30,7 +24,7 @@ internal sealed class TraceExport(MyelinOptions options) : IHostedService, IDisp
             var (uri, protocol) = Resolve(endpoint);
             _provider = Sdk.CreateTracerProviderBuilder()
                 .ConfigureResource(r => r.AddService("myelin", serviceVersion: typeof(TraceExport).Assembly.GetName().Version?.ToString(3)))
-                .AddSource(Tracing.SourceName, "Microsoft.AspNetCore")
+                .AddSource(SourceName, "Microsoft.AspNetCore")
                 .AddOtlpExporter(o => (o.Endpoint, o.Protocol) = (uri, protocol))
                 .Build();
         }

@@ -1,0 +1,83 @@
+using System.Text.Json;
+using Myelin.Server.Telemetry;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>A job's end in Triton's terms. Where the time went is read from the result's <c>timings</c>, in milliseconds.</summary>
+internal static class TritonView
+{
+    public static void Count(InferenceInstruments instruments, JobRecord job)
+    {
+        if (job is { State: JobState.Succeeded, StartedAt: { } start, EndedAt: { } end })
+        {
+            instruments.Succeeded(job.Model, Times(job, start, end));
+        }
+        else
+        {
+            instruments.Failed(job.Model, job switch
+            {
+                { State: JobState.Cancelled } => InferenceFailure.Canceled,
+                { State: JobState.Expired } => InferenceFailure.Rejected,
+                { Error.Type: ProblemTypes.RuntimeFailed or ProblemTypes.AttemptsExhausted } => InferenceFailure.Backend,
+                _ => InferenceFailure.Other,
+            });
+        }
+    }
+
+    private static InferenceTimes Times(JobRecord job, DateTimeOffset start, DateTimeOffset end)
+    {
+        var (input, infer, output) = (0d, 0d, 0d);
+        if (job.Result is { } result)
+        {
+            Read(result.Span, ref input, ref infer, ref output);
+        }
+
+        return new InferenceTimes(
+            Total: end - job.CreatedAt,
+            Queue: start - job.CreatedAt,
+            Input: TimeSpan.FromMilliseconds(input),
+            Infer: infer > 0 ? TimeSpan.FromMilliseconds(infer) : end - start, // a task that measures nothing only infers
+            Output: TimeSpan.FromMilliseconds(output));
+    }
+
+    private static void Read(ReadOnlySpan<byte> result, ref double input, ref double infer, ref double output)
+    {
+        var reader = new Utf8JsonReader(result);
+        reader.Read();
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            var isTimings = reader.ValueTextEquals("timings"u8);
+            reader.Read();
+            if (!isTimings || reader.TokenType != JsonTokenType.StartObject)
+            {
+                reader.Skip();
+                continue;
+            }
+
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                ref var stage = ref output;
+                if (reader.ValueTextEquals("decodeMs"u8) || reader.ValueTextEquals("preprocessMs"u8))
+                {
+                    stage = ref input;
+                }
+                else if (reader.ValueTextEquals("inferMs"u8) || reader.ValueTextEquals("detectMs"u8))
+                {
+                    stage = ref infer;
+                }
+
+                reader.Read();
+                if (reader.TokenType == JsonTokenType.Number)
+                {
+                    stage += reader.GetDouble();
+                }
+                else
+                {
+                    reader.Skip();
+                }
+            }
+
+            return;
+        }
+    }
+}
