@@ -43,6 +43,7 @@ internal sealed class RunningServer : IAsyncDisposable
             Urls = "http://127.0.0.1:0",
             Data = folder.Combine("data"),
             Models = FacesRepository(folder),
+            Worker = new WorkerOptions { DrainTimeout = TimeSpan.FromMilliseconds(200) }, // a test that leaves work behind does not wait for it
             Telemetry = new TelemetryOptions { LogLevel = "Warning" },
         };
         options = configure?.Invoke(options) ?? options;

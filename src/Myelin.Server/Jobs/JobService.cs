@@ -155,6 +155,27 @@ internal sealed partial class JobService(
         return activity;
     }
 
+    /// <summary>
+    /// What is refused whatever the submission says, for a look before its pictures are checked; null when it may go on.
+    /// Not for a repeat of an idempotency key, which a full queue does not refuse.
+    /// </summary>
+    public SubmitResult? RefuseUnseen(string model)
+    {
+        if (_closed)
+        {
+            return new SubmitResult(SubmitStatus.ShuttingDown);
+        }
+
+        if (store.QueueDepth(model) < options.Jobs.QueueLimit)
+        {
+            return null;
+        }
+
+        instruments.Submitted(model);
+        instruments.Rejected(model, SubmitStatus.QueueFull);
+        return QueueFull(model);
+    }
+
     /// <summary>Refusals that need no disk: a full queue is answered in microseconds, before any blob is touched.</summary>
     private async ValueTask<SubmitResult?> RefuseEarlyAsync(JobSubmission submission, CancellationToken cancellationToken)
     {

@@ -30,6 +30,13 @@ internal sealed partial class JobSubmitEndpoint(
         using (draft)
         {
             var idempotencyKey = request.Headers["Idempotency-Key"] is [{ } key] ? key : null;
+
+            // Before any picture is looked at: a full queue is answered in microseconds.
+            if (idempotencyKey is null && draft!.Model is { } named && jobs.RefuseUnseen(named) is { } unseen)
+            {
+                return SubmitProblems.Of(unseen, named);
+            }
+
             var (submission, wrong) = await check.CheckAsync(draft!, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
             if (wrong is not null)
             {

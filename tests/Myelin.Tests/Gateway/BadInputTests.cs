@@ -10,13 +10,9 @@ using Xunit;
 namespace Myelin.Tests.Gateway;
 
 /// <summary>The table of bad inputs: each is a 4xx that names the field and tells the cure, and costs the server nothing.</summary>
-public sealed class BadInputTests : IAsyncLifetime
+public sealed class BadInputTests(IdleServer idle) : IClassFixture<IdleServer>
 {
-    private RunningServer _server = null!;
-
-    public async ValueTask InitializeAsync() => _server = await RunningServer.StartAsync(worker: false);
-
-    public ValueTask DisposeAsync() => _server.DisposeAsync();
+    private readonly RunningServer _server = idle.Server;
 
     public static TheoryData<string, int, string> Pictures => new()
     {
