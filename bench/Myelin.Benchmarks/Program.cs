@@ -3,6 +3,7 @@ using Myelin.Benchmarks;
 var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
     ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
+    ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
 };
 
 if (args.Length == 0 || !benchmarks.TryGetValue(args[0], out var benchmark))

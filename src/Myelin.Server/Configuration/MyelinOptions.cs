@@ -76,6 +76,10 @@ internal sealed record JobsOptions
     [Description("Share of starts for high, normal and low priority.")]
     public string Weights { get; init; } = "8,3,1";
 
+    [Description("Inputs up to this size are stored in the database with their job, larger ones as files.")]
+    [Range(0, 1048576)]
+    public int SmallInputBytes { get; init; } = 16 << 10;
+
     [Description("Free bytes on the data disk below which submissions are refused with 507.")]
     public long MinimumFreeBytes { get; init; } = 64L << 20;
 }

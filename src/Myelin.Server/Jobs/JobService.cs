@@ -14,6 +14,7 @@ namespace Myelin.Server.Jobs;
 internal sealed partial class JobService(
     IJobStore store,
     IArtifacts artifacts,
+    JobInputs inputs,
     IBus bus,
     JobEvents events,
     JobAnnouncer announcer,
@@ -120,15 +121,15 @@ internal sealed partial class JobService(
     /// <summary>A blob of the job by the name in its URL (results, and inputs as <c>input-name</c>); seekable; null when there is none.</summary>
     public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken)
     {
-        var input = job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name);
-        var blob = input ?? job.Artifacts.FirstOrDefault(a => a.Name == name);
-        if (blob is null)
+        if (job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name) is { } input)
         {
-            return null;
+            return await inputs.OpenAsync(job.Id, input, cancellationToken).ConfigureAwait(false) is { } sent ? (input, sent) : null;
         }
 
-        var stored = input is null ? JobBlobs.ResultName(job.Attempt, name) : name;
-        return await artifacts.OpenAsync(job.Id, stored, cancellationToken).ConfigureAwait(false) is { } content ? (blob, content) : null;
+        return job.Artifacts.FirstOrDefault(a => a.Name == name) is { } result
+            && await artifacts.OpenAsync(job.Id, JobBlobs.ResultName(job.Attempt, name), cancellationToken).ConfigureAwait(false) is { } content
+            ? (result, content)
+            : null;
     }
 
     /// <summary>The newest preview of a running job, a JPEG, shown as the artifact <see cref="JobBlobs.Preview"/>; null when there is none.</summary>
@@ -197,11 +198,13 @@ internal sealed partial class JobService(
     {
         var id = ids.Next();
         var inserted = new InsertResult(InsertStatus.StorageFull);
+        var blobs = !submission.Files.IsEmpty;
         try
         {
-            var inputs = await PutInputsAsync(id, submission.Files, cancellationToken).ConfigureAwait(false);
-            var job = NewJob(id, submission, inputs, activity);
-            inserted = await store.InsertAsync(job, options.Jobs.QueueLimit, cancellationToken).ConfigureAwait(false);
+            var (described, small) = await inputs.AcceptAsync(id, submission.Files, cancellationToken).ConfigureAwait(false);
+            var job = NewJob(id, submission, described, activity);
+            blobs = small.Length < described.Length;
+            inserted = await store.InsertAsync(job, small, options.Jobs.QueueLimit, cancellationToken).ConfigureAwait(false);
         }
         catch (ArtifactsFullException e)
         {
@@ -209,7 +212,7 @@ internal sealed partial class JobService(
         }
         finally
         {
-            if (inserted.Status != InsertStatus.Inserted && !submission.Files.IsEmpty)
+            if (inserted.Status != InsertStatus.Inserted && blobs)
             {
                 await artifacts.DeleteAsync(id, CancellationToken.None).ConfigureAwait(false);
             }
@@ -236,19 +239,7 @@ internal sealed partial class JobService(
     private SubmitResult QueueFull(string model) =>
         new(SubmitStatus.QueueFull, RetryAfter: rates.RetryAfter(model, Math.Max(store.QueueDepth(model) - options.Jobs.QueueLimit, 0)));
 
-    private async ValueTask<ImmutableArray<JobArtifact>> PutInputsAsync(string id, ImmutableArray<SubmittedFile> files, CancellationToken cancellationToken)
-    {
-        var inputs = ImmutableArray.CreateBuilder<JobArtifact>(files.Length);
-        foreach (var file in files)
-        {
-            var blob = await artifacts.PutAsync(id, JobBlobs.InputName(file.Name), file.ContentType, file.Content, cancellationToken).ConfigureAwait(false);
-            inputs.Add(blob with { Name = file.Name });
-        }
-
-        return inputs.MoveToImmutable();
-    }
-
-    private JobRecord NewJob(string id, JobSubmission submission, ImmutableArray<JobArtifact> inputs, Activity? activity) => new()
+    private JobRecord NewJob(string id, JobSubmission submission, ImmutableArray<JobArtifact> described, Activity? activity) => new()
     {
         Id = id,
         Tenant = submission.Tenant,
@@ -258,10 +249,10 @@ internal sealed partial class JobService(
         Deadline = submission.Deadline,
         Callback = submission.Callback,
         Parameters = submission.Parameters,
-        Inputs = inputs,
+        Inputs = described,
         CreatedAt = time.GetUtcNow(),
         IdempotencyKey = submission.IdempotencyKey,
-        BodyHash = submission.IdempotencyKey is null ? null : BodyHash.Of(submission, inputs),
+        BodyHash = submission.IdempotencyKey is null ? null : BodyHash.Of(submission, described),
         TraceParent = activity?.Id ?? submission.TraceParent,
     };
 

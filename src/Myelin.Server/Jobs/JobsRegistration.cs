@@ -23,6 +23,7 @@ internal static class JobsRegistration
         services.AddSingleton(p => p.GetRequiredService<SqliteJobStore>().Database);
         services.AddSingleton<IBus, EmbeddedBus>();
         services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
+        services.AddSingleton<JobInputs>();
         services.AddSingleton<JobIds>();
         services.AddSingleton<DiskSpace>();
         services.AddSingleton<ServiceRates>();

@@ -10,8 +10,11 @@ namespace Myelin.Server.Storage;
 /// </summary>
 internal interface IJobStore
 {
-    /// <summary>Stores a queued job, unless its idempotency key is known or its model's queue is full.</summary>
-    ValueTask<InsertResult> InsertAsync(JobRecord job, int queueLimit, CancellationToken cancellationToken);
+    /// <summary>Stores a queued job and its small inputs, unless its idempotency key is known or its model's queue is full.</summary>
+    ValueTask<InsertResult> InsertAsync(JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken);
+
+    /// <summary>The content of a small input; null when there is none of this name (it is a blob then, or purged).</summary>
+    ValueTask<ReadOnlyMemory<byte>?> ReadInputAsync(string id, string name, CancellationToken cancellationToken);
 
     /// <summary>Takes a queued job: running, attempt + 1, fresh lease. Refused while an earlier job of the same tenant and key has not ended.</summary>
     ValueTask<ClaimResult> ClaimAsync(string id, JobLease lease, DateTimeOffset now, CancellationToken cancellationToken);
@@ -52,7 +55,7 @@ internal interface IJobStore
     /// </summary>
     ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Marks ended jobs past retention as purged, drops their results and returns their ids, so that their blobs can be deleted.</summary>
+    /// <summary>Marks ended jobs past retention as purged, drops their small inputs and results and returns their ids, so that their blobs can be deleted.</summary>
     ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
 
     /// <summary>Deletes purged jobs whose retention ended before <paramref name="before"/>; returns how many.</summary>
@@ -67,6 +70,9 @@ internal interface IJobStore
     /// <summary>Queued jobs of every model that has some.</summary>
     IReadOnlyDictionary<string, int> QueueDepths();
 }
+
+/// <summary>An input that is stored in the row's own commit instead of as a blob.</summary>
+internal sealed record SmallInput(string Name, ReadOnlyMemory<byte> Content);
 
 /// <param name="Token">Fresh and unguessable.</param>
 internal sealed record JobLease(string Worker, string Token, DateTimeOffset Until);

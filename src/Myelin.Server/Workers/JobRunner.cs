@@ -19,6 +19,7 @@ namespace Myelin.Server.Workers;
 internal sealed partial class JobRunner(
     IJobStore store,
     IArtifacts artifacts,
+    JobInputs inputs,
     IBus bus,
     JobQueue queue,
     RunningJobs running,
@@ -148,14 +149,8 @@ internal sealed partial class JobRunner(
         var files = new Dictionary<string, TaskFile>(job.Inputs.Length, StringComparer.Ordinal);
         foreach (var input in job.Inputs)
         {
-            var content = await artifacts.OpenAsync(job.Id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false)
-                ?? throw new MissingInputException(input.Name);
-            await using (content.ConfigureAwait(false))
-            {
-                var bytes = new byte[content.Length];
-                await content.ReadExactlyAsync(bytes, cancellationToken).ConfigureAwait(false);
-                files.Add(input.Name, new TaskFile(input.ContentType, bytes));
-            }
+            var bytes = await inputs.ReadAsync(job.Id, input, cancellationToken).ConfigureAwait(false) ?? throw new MissingInputException(input.Name);
+            files.Add(input.Name, new TaskFile(input.ContentType, bytes));
         }
 
         using var parameters = JsonDocument.Parse(job.Parameters.IsEmpty ? "{}"u8.ToArray() : job.Parameters);

@@ -56,7 +56,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
             TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         };
 
-        var inserted = await Store.InsertAsync(job, NoLimit, Token);
+        var inserted = await Store.InsertAsync(job, [], NoLimit, Token);
         var read = (await Store.GetAsync(job.Id, Token))!;
 
         inserted.Status.ShouldBe(InsertStatus.Inserted);
@@ -65,12 +65,26 @@ public abstract class JobStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Insert_SmallInputs_AreKeptUntilPurged()
+    {
+        var job = NewJob();
+        await Store.InsertAsync(job, [new SmallInput("image", new byte[] { 1, 2, 3 }), new SmallInput("empty", default)], NoLimit, Token);
+        await Store.CancelAsync(job.Id, Now, Now, Token);
+
+        (await Store.ReadInputAsync(job.Id, "image", Token))!.Value.ToArray().ShouldBe([1, 2, 3]);
+        (await Store.ReadInputAsync(job.Id, "empty", Token))!.Value.Length.ShouldBe(0);
+        (await Store.ReadInputAsync(job.Id, "other", Token)).ShouldBeNull();
+        await Store.PurgeAsync(Now, 100, Token);
+        (await Store.ReadInputAsync(job.Id, "image", Token)).ShouldBeNull();
+    }
+
+    [Fact]
     public async Task Insert_SameIdempotencyKeyAndBody_GivesFirstJob()
     {
         var first = await InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "a" });
-        var repeat = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "a" }, NoLimit, Token);
-        var other = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b" }, NoLimit, Token);
-        var tenant = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b", Tenant = "other" }, NoLimit, Token);
+        var repeat = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "a" }, [], NoLimit, Token);
+        var other = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b" }, [], NoLimit, Token);
+        var tenant = await Store.InsertAsync(NewJob() with { IdempotencyKey = "k", BodyHash = "b", Tenant = "other" }, [], NoLimit, Token);
 
         repeat.Status.ShouldBe(InsertStatus.Duplicate);
         repeat.Job!.Id.ShouldBe(first.Id);
@@ -87,15 +101,15 @@ public abstract class JobStoreConformance : IAsyncLifetime
         await InsertAsync(NewJob());
         await InsertAsync(NewJob());
 
-        (await Store.InsertAsync(NewJob(), 2, Token)).Status.ShouldBe(InsertStatus.QueueFull);
-        (await Store.InsertAsync(NewJob() with { Model = "other" }, 2, Token)).Status.ShouldBe(InsertStatus.Inserted);
+        (await Store.InsertAsync(NewJob(), [], 2, Token)).Status.ShouldBe(InsertStatus.QueueFull);
+        (await Store.InsertAsync(NewJob() with { Model = "other" }, [], 2, Token)).Status.ShouldBe(InsertStatus.Inserted);
         Store.QueueDepths().ShouldBe(new Dictionary<string, int> { ["m"] = 2, ["other"] = 1 }, ignoreOrder: true);
     }
 
     [Fact]
     public async Task Insert_ConcurrentPastLimit_NeverExceedsIt()
     {
-        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => Store.InsertAsync(NewJob(), 50, Token).AsTask()));
+        var results = await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => Store.InsertAsync(NewJob(), [], 50, Token).AsTask()));
 
         results.Count(r => r.Status == InsertStatus.Inserted).ShouldBe(50);
         results.Count(r => r.Status == InsertStatus.QueueFull).ShouldBe(150);
@@ -411,7 +425,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
     private protected async Task<JobRecord> InsertAsync(JobRecord job)
     {
-        var inserted = await Store.InsertAsync(job, NoLimit, Token);
+        var inserted = await Store.InsertAsync(job, [], NoLimit, Token);
         inserted.Status.ShouldBe(InsertStatus.Inserted);
         return inserted.Job!;
     }

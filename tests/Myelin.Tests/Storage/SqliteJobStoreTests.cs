@@ -38,7 +38,7 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
     {
         var operations = Enumerable.Range(0, 60).Select(i => i % 20 == 7
             ? (Task)_store!.Database.WriteAsync<int>(_ => throw new InvalidOperationException("faulty"), Token)
-            : Store.InsertAsync(NewJob(), 1000, Token).AsTask()).ToArray();
+            : Store.InsertAsync(NewJob(), [], 1000, Token).AsTask()).ToArray();
 
         await Task.WhenAll(operations.Select(o => o.ContinueWith(_ => { }, TaskScheduler.Default)));
 
@@ -53,7 +53,7 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
         using var cancelled = new CancellationTokenSource();
         await cancelled.CancelAsync();
 
-        await Should.ThrowAsync<OperationCanceledException>(async () => await Store.InsertAsync(NewJob(), 1000, cancelled.Token));
+        await Should.ThrowAsync<OperationCanceledException>(async () => await Store.InsertAsync(NewJob(), [], 1000, cancelled.Token));
 
         Store.QueueDepth("m").ShouldBe(0);
     }

@@ -42,6 +42,14 @@ CREATE INDEX jobs_key ON jobs (tenant, key) WHERE key IS NOT NULL AND state < 2;
 CREATE INDEX jobs_ended ON jobs (purged, expires_at) WHERE expires_at IS NOT NULL;
 CREATE UNIQUE INDEX jobs_idempotency ON jobs (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
+-- Small inputs live beside their job: accepting them costs no fsync of their own.
+CREATE TABLE inputs (
+  job TEXT NOT NULL,
+  name TEXT NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (job, name)
+) WITHOUT ROWID;
+
 CREATE TABLE webhooks (
   id INTEGER PRIMARY KEY,
   job TEXT NOT NULL UNIQUE,

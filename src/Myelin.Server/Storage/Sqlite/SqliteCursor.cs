@@ -46,6 +46,10 @@ internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt st
         }
     }
 
+    /// <summary>Empty stays empty: for columns that are never NULL.</summary>
+    public void BindBlob(int index, ReadOnlySpan<byte> value) => session.Check(
+        value.IsEmpty ? raw.sqlite3_bind_zeroblob(statement, index, 0) : raw.sqlite3_bind_blob(statement, index, value), "bind");
+
     public void BindNull(int index) => session.Check(raw.sqlite3_bind_null(statement, index), "bind");
 
     /// <summary>True when there is a row to read.</summary>

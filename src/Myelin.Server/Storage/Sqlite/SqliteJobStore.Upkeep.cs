@@ -43,6 +43,13 @@ internal sealed partial class SqliteJobStore
                     ids.Add(rows.Text(0));
                 }
 
+                foreach (var id in ids)
+                {
+                    using var inputs = session.Prepare("DELETE FROM inputs WHERE job = ?1");
+                    inputs.Bind(1, id);
+                    inputs.Run();
+                }
+
                 return ids.DrainToImmutable();
             },
             cancellationToken).ConfigureAwait(false);

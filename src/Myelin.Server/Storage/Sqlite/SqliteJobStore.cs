@@ -32,19 +32,31 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
     /// <param name="committed">Told the number of operations of every group commit, on the writer's thread.</param>
     public static SqliteJobStore Open(string folder, TimeProvider time, Action<int> committed) => new(folder, time, committed);
 
-    public async ValueTask<InsertResult> InsertAsync(JobRecord job, int queueLimit, CancellationToken cancellationToken)
+    public async ValueTask<InsertResult> InsertAsync(
+        JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken)
     {
         var callback = JobRow.Json(job.Callback, JsonContext.Default.JobCallback);
-        var inputs = JobRow.Blobs(job.Inputs);
+        var described = JobRow.Blobs(job.Inputs);
         try
         {
-            return await Database.WriteAsync(session => Insert(session, job, queueLimit, callback, inputs), cancellationToken).ConfigureAwait(false);
+            return await Database.WriteAsync(session => Insert(session, job, inputs, queueLimit, callback, described), cancellationToken).ConfigureAwait(false);
         }
         catch (StorageFullException)
         {
             return new InsertResult(InsertStatus.StorageFull);
         }
     }
+
+    public ValueTask<ReadOnlyMemory<byte>?> ReadInputAsync(string id, string name, CancellationToken cancellationToken) =>
+        Database.ReadAsync(
+            session =>
+            {
+                using var row = session.Prepare("SELECT content FROM inputs WHERE job = ?1 AND name = ?2");
+                row.Bind(1, id);
+                row.Bind(2, name);
+                return row.Step() ? row.Bytes(0).ToArray() : (ReadOnlyMemory<byte>?)null;
+            },
+            cancellationToken);
 
     public ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
         Database.ReadAsync(session => Find(session, id), cancellationToken);
@@ -144,7 +156,17 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         return jobs.DrainToImmutable();
     }
 
-    private InsertResult Insert(SqliteSession session, JobRecord job, int queueLimit, byte[] callback, byte[] inputs)
+    private static void InsertInput(SqliteSession session, string job, SmallInput input)
+    {
+        using var insert = session.Prepare("INSERT INTO inputs (job, name, content) VALUES (?1, ?2, ?3)");
+        insert.Bind(1, job);
+        insert.Bind(2, input.Name);
+        insert.BindBlob(3, input.Content.Span);
+        insert.Run();
+    }
+
+    private InsertResult Insert(
+        SqliteSession session, JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, byte[] callback, byte[] described)
     {
         if (job.IdempotencyKey is not null && FindRepeat(session, job.Tenant, job.IdempotencyKey) is { } first)
         {
@@ -173,10 +195,15 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         insert.Bind(9, job.BodyHash);
         insert.Bind(10, job.TraceParent);
         insert.Bind(11, callback);
-        insert.Bind(12, inputs);
+        insert.Bind(12, described);
         insert.Bind(13, job.Parameters.Span);
         insert.Run();
         var stored = job with { Sequence = session.LastRowId, State = JobState.Queued };
+
+        foreach (var input in inputs)
+        {
+            InsertInput(session, job.Id, input);
+        }
 
         var position = _depths.Ahead(job.Model, job.Priority);
         _depths.Change(job.Model, job.Priority, +1);

@@ -1,0 +1,67 @@
+using System.Diagnostics;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage.Sqlite;
+
+namespace Myelin.Benchmarks;
+
+/// <summary>The store alone: durable inserts, next to what the disk gives one writer that syncs every write.</summary>
+internal static class Storage
+{
+    public static async Task RunAsync()
+    {
+        var folder = Directory.CreateTempSubdirectory("myelin-bench-").FullName;
+        try
+        {
+            var fsyncs = Fsyncs(folder, TimeSpan.FromSeconds(2));
+            var table = new Table("callers", "inserts/s", "mean ms", "jobs per commit", "fsync/s of the disk alone", "inserts per fsync");
+            foreach (var callers in new[] { 1, 16, 256 })
+            {
+                var (rate, perCommit) = await InsertsAsync(Path.Combine(folder, $"{callers}"), callers, TimeSpan.FromSeconds(4));
+                table.Add(callers, rate, callers / rate * 1000, perCommit, fsyncs, rate / fsyncs);
+            }
+
+            table.Print("Durable inserts into SQLite (WAL, synchronous=FULL, group commit)");
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static async Task<(double Rate, double PerCommit)> InsertsAsync(string folder, int callers, TimeSpan duration)
+    {
+        var commits = 0L;
+        await using var store = SqliteJobStore.Open(folder, TimeProvider.System, _ => commits++);
+        var ids = new JobIds(TimeProvider.System);
+        var parameters = """{"threshold":0.35,"annotate":true}"""u8.ToArray();
+        var clock = Stopwatch.StartNew();
+        var counts = await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(async () =>
+        {
+            var count = 0;
+            for (; clock.Elapsed < duration; count++)
+            {
+                var job = new JobRecord { Id = ids.Next(), Tenant = "local", Model = "faces", CreatedAt = TimeProvider.System.GetUtcNow(), Parameters = parameters };
+                await store.InsertAsync(job, [], int.MaxValue, CancellationToken.None);
+            }
+
+            return count;
+        })));
+        var total = counts.Sum();
+        return (total / clock.Elapsed.TotalSeconds, (double)total / commits);
+    }
+
+    private static double Fsyncs(string folder, TimeSpan duration)
+    {
+        using var file = new FileStream(Path.Combine(folder, "fsync"), FileMode.Create, FileAccess.Write, FileShare.None, 1);
+        var block = new byte[4096];
+        var clock = Stopwatch.StartNew();
+        var count = 0;
+        for (; clock.Elapsed < duration; count++)
+        {
+            file.Write(block);
+            file.Flush(flushToDisk: true);
+        }
+
+        return count / clock.Elapsed.TotalSeconds;
+    }
+}

@@ -1,0 +1,70 @@
+using System.Collections.Immutable;
+using System.Security.Cryptography;
+using Myelin.Server.Artifacts;
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Jobs;
+
+/// <summary>
+/// Inputs of jobs: small ones travel in the commit that accepts the job, others are blobs, durable before that commit.
+/// </summary>
+internal sealed class JobInputs(IJobStore store, IArtifacts artifacts, MyelinOptions options)
+{
+    /// <summary>Larger than any small input ever was, also under other options.</summary>
+    private const int LargestSmall = 1 << 20;
+
+    /// <summary>Stores the large ones; describes all; returns the small ones for the insert.</summary>
+    /// <exception cref="ArtifactsFullException">No space.</exception>
+    public async ValueTask<(ImmutableArray<JobArtifact> Described, ImmutableArray<SmallInput> Small)> AcceptAsync(
+        string id, ImmutableArray<SubmittedFile> files, CancellationToken cancellationToken)
+    {
+        var described = ImmutableArray.CreateBuilder<JobArtifact>(files.Length);
+        var small = ImmutableArray.CreateBuilder<SmallInput>();
+        foreach (var file in files)
+        {
+            if (file.Content.CanSeek && file.Content.Length <= options.Jobs.SmallInputBytes)
+            {
+                var content = new byte[file.Content.Length];
+                await file.Content.ReadExactlyAsync(content, cancellationToken).ConfigureAwait(false);
+                small.Add(new SmallInput(file.Name, content));
+                described.Add(new JobArtifact(file.Name, file.ContentType, content.Length, Convert.ToHexStringLower(SHA256.HashData(content))));
+            }
+            else
+            {
+                var blob = await artifacts.PutAsync(id, JobBlobs.InputName(file.Name), file.ContentType, file.Content, cancellationToken).ConfigureAwait(false);
+                described.Add(blob with { Name = file.Name });
+            }
+        }
+
+        return (described.MoveToImmutable(), small.DrainToImmutable());
+    }
+
+    /// <summary>The content, seekable; null when it is gone.</summary>
+    public async ValueTask<Stream?> OpenAsync(string id, JobArtifact input, CancellationToken cancellationToken) =>
+        input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken).ConfigureAwait(false) is { } content
+            ? Blobs.Reading(content)
+            : await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false);
+
+    /// <summary>The whole content; null when it is gone.</summary>
+    public async ValueTask<ReadOnlyMemory<byte>?> ReadAsync(string id, JobArtifact input, CancellationToken cancellationToken)
+    {
+        if (input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken).ConfigureAwait(false) is { } small)
+        {
+            return small;
+        }
+
+        var content = await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false);
+        if (content is null)
+        {
+            return null;
+        }
+
+        await using (content.ConfigureAwait(false))
+        {
+            var bytes = new byte[content.Length];
+            await content.ReadExactlyAsync(bytes, cancellationToken).ConfigureAwait(false);
+            return bytes;
+        }
+    }
+}
