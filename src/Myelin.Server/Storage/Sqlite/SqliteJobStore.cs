@@ -130,6 +130,9 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
 
     public ValueTask DisposeAsync() => Database.DisposeAsync();
 
+    /// <summary>Lets go as a crash would; for tests.</summary>
+    public ValueTask AbandonAsync() => Database.AbandonAsync();
+
     private static JobRecord? Find(SqliteSession session, string id)
     {
         using var row = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE id = ?1");

@@ -150,6 +150,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
     private void Rollback(Exception fault)
     {
         RolledBack();
+        var broken = fault is StorageException { IsDamage: true };
         try
         {
             if (_session is { InTransaction: true })
@@ -159,11 +160,11 @@ internal sealed class SqliteWriter : IAsyncDisposable
         }
         catch (StorageException)
         {
-            fault = new StorageFullException("rollback failed", 0);
+            broken = true;
         }
 
         // After a failed write or fsync what the connection believes about the file may be wrong: start afresh.
-        if (fault is StorageFullException)
+        if (broken)
         {
             _session?.Dispose();
             _session = null;

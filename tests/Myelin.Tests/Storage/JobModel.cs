@@ -1,0 +1,71 @@
+using Myelin.Protocol;
+using Myelin.Server.Storage;
+
+namespace Myelin.Tests.Storage;
+
+/// <summary>What the store should hold, told in the plainest way: a list, scanned for every question.</summary>
+internal sealed class JobModel
+{
+    public List<Entry> Jobs { get; } = [];
+
+    public Entry? Find(string id) => Jobs.FirstOrDefault(j => j.Id == id);
+
+    public bool KeyBusy(Entry job) => job.Key is not null && Jobs.Any(j => j.Tenant == job.Tenant && j.Key == job.Key && j.Order < job.Order && !j.State.IsEnd());
+
+    public int Depth(string model) => Jobs.Count(j => j.Model == model && j.State == JobState.Queued);
+
+    internal sealed record Entry(string Id, int Order, string Tenant, string Model, string? Key, DateTimeOffset? Deadline)
+    {
+        public JobState State { get; set; }
+
+        public int Attempt { get; set; }
+
+        public int Failures { get; set; }
+
+        public string? Token { get; set; }
+
+        public DateTimeOffset LeaseUntil { get; set; }
+
+        public DateTimeOffset? NotBefore { get; set; }
+
+        public DateTimeOffset? ExpiresAt { get; set; }
+
+        public bool CancelRequested { get; set; }
+
+        public bool Purged { get; set; }
+
+        /// <summary>Ids seen in results; must grow.</summary>
+        public long EventId { get; set; }
+
+        /// <summary>Times that the store said the job ended.</summary>
+        public int Ends { get; set; }
+
+        /// <summary>Tokens of attempts that are over.</summary>
+        public List<string> StaleTokens { get; } = [];
+
+        public ClaimStatus Claim(DateTimeOffset now, bool keyBusy) =>
+            State != JobState.Queued || (Attempt == 0 && Deadline <= now) ? ClaimStatus.Gone
+            : NotBefore > now ? ClaimStatus.NotYet
+            : keyBusy ? ClaimStatus.KeyBusy
+            : ClaimStatus.Claimed;
+
+        public void Leave(JobOutcome outcome)
+        {
+            if (CancelRequested && outcome.State != JobState.Cancelled)
+            {
+                outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = outcome.ExpiresAt };
+            }
+
+            if (Token is not null)
+            {
+                StaleTokens.Add(Token);
+            }
+
+            State = outcome.State;
+            Token = null;
+            Failures += outcome.CountsAsFailure ? 1 : 0;
+            NotBefore = State.IsEnd() ? null : outcome.RetryAt;
+            ExpiresAt = State.IsEnd() ? outcome.ExpiresAt : null;
+        }
+    }
+}
