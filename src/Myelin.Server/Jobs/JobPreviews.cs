@@ -11,7 +11,7 @@ internal sealed class JobPreviews
     private readonly ConcurrentDictionary<string, ReadOnlyMemory<byte>> _pictures = new(StringComparer.Ordinal);
 
     /// <summary>A JPEG; null when there is none.</summary>
-    public ReadOnlyMemory<byte>? Find(string job) => _pictures.TryGetValue(job, out var picture) ? picture : null;
+    public ReadOnlyMemory<byte>? Find(string job) => _pictures.TryGetValue(job, out var picture) ? picture : (ReadOnlyMemory<byte>?)null;
 
     public void Put(string job, ReadOnlyMemory<byte> jpeg)
     {

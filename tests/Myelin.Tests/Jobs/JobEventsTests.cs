@@ -112,7 +112,7 @@ public sealed class JobEventsTests : IDisposable
         var running = (await host.Jobs.GetAsync(job.Id, Token))!;
         await JobsHost.UntilAsync(() => host.Jobs.GetAsync(job.Id, Token).AsTask().Result!.Progress is not null);
         host.Jobs.FindPreview(job.Id)!.Value.ToArray().ShouldBe([0xff, 0xd8, 1]);
-        running.State.ShouldBe(JobState.Running);
+        running.State.ShouldBe(JobState.Running, running.ToString());
 
         _steps.Release(10);
         await host.EndAsync(job.Id);
