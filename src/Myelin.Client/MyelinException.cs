@@ -16,9 +16,10 @@ public sealed class MyelinException(HttpStatusCode status, Problem problem, Time
     private static string Describe(Problem problem)
     {
         var text = problem.Detail ?? problem.Title;
-        return problem.Errors is { Count: > 0 } errors
-            ? $"{text} ({string.Join("; ", errors.Select(e => $"{e.Key}: {e.Value}"))})"
-            : text;
+
+        // A detail that already names its one wrong field is not said twice.
+        var fields = problem.Errors?.Where(e => !text.Contains(e.Value, StringComparison.Ordinal)).Select(e => $"{e.Key}: {e.Value}").ToList();
+        return fields is { Count: > 0 } ? $"{text} ({string.Join("; ", fields)})" : text;
     }
 }
 

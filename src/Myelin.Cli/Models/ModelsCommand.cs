@@ -37,7 +37,7 @@ internal static class ModelsCommand
 
         session.Output.Table(["name", "task", "state", "description"], models.Select(m => new[]
         {
-            m.Name, m.Task ?? "", m.State, m.Errors.Count > 0 ? $"{m.Errors[0].File}: {m.Errors[0].Message}" : m.Description ?? "",
+            m.Name, m.Task ?? "", m.State, m.Errors.Count > 0 ? Why(m) : m.Description ?? "",
         }));
         return ExitCode.Ok;
     }
@@ -93,6 +93,13 @@ internal static class ModelsCommand
             var rest = model.Labels.Count > shown ? $" … ({model.Labels.Count} in all)" : "";
             yield return ["labels", string.Join(", ", model.Labels.Take(shown)) + rest];
         }
+    }
+
+    private static string Why(Model broken)
+    {
+        var (file, key, message) = broken.Errors[0];
+        var rest = broken.Errors.Count > 1 ? $" (and {broken.Errors.Count - 1} more: myelin models show {broken.Name})" : "";
+        return $"{file} {key} {message}{rest}";
     }
 
     private static string Range(ModelParameter p) => p switch

@@ -36,7 +36,7 @@ export function bringIntoView(element) {
 
 /** What went wrong, with the cure, and the wrong fields where the server named them. */
 export function errorBox(error) {
-  const fields = Object.entries(error.fields ?? {});
+  const fields = Object.entries(error.fields ?? {}).filter(([, text]) => !error.message.includes(text));
   return h('div', { class: 'notice bad', role: 'alert' },
     h('p', {}, h('b', {}, error.title ?? 'That did not work'), ' ', error.message),
     fields.length > 0 && h('ul', {}, fields.map(([name, text]) => h('li', {}, h('code', {}, name), ' ', text))));
