@@ -38,7 +38,7 @@ internal sealed class JpegDecoder
         {
             return new JpegDecoder(data).Decode();
         }
-        catch (Exception e) when (e is InvalidDataException or IndexOutOfRangeException or NullReferenceException)
+        catch (Exception e) when (e is InvalidDataException or IndexOutOfRangeException or ArgumentException or InvalidOperationException or NullReferenceException)
         {
             // Truncated or damaged bytes run out of a table or of the buffer; the arrays' own checks are the guard.
             return null;

@@ -39,6 +39,7 @@ const tasks = {
   'image-to-image': 'Repaint',
   'text-to-image': 'Make pictures from words',
   embedding: 'Compare',
+  tensor: 'Raw tensors',
 };
 
 export const taskName = (task) => tasks[task] ?? task ?? 'Unknown task';
