@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Numerics;
 using System.Security;
@@ -73,28 +74,62 @@ internal sealed class Overlay
     }
 
     /// <summary>Draws onto the picture and encodes it as JPEG.</summary>
-    public unsafe byte[] Render(Picture picture, ImagingLimits limits)
+    public byte[] Render(Picture picture, ImagingLimits limits)
     {
         var scale = Math.Min(1, (double)limits.MaxAnnotatedSide / Math.Max(picture.Width, picture.Height));
         var width = Math.Max(1, (int)Math.Round(picture.Width * scale));
         var height = Math.Max(1, (int)Math.Round(picture.Height * scale));
         using var pixels = PictureScaler.Scale(picture, new PictureFit(width, height, 0, 0, scale, scale), width, height);
-        using var pin = pixels.Pixels.Pin();
-        using var raw = VipsNative.FromMemory((byte*)pin.Pointer, (nuint)pixels.Pixels.Length, width, height, 3, VipsNative.FormatUChar);
-        using var below = PictureEncoder.Checked(VipsNative.Copy(raw, out var copy, "interpretation", VipsNative.InterpretationSRgb, 0), copy);
         if (_shapes.Length + _labels.Length == 0)
         {
-            return PictureEncoder.Encode(below, PictureFormat.Jpeg, limits.AnnotatedQuality);
+            return PictureEncoder.Encode(pixels.Pixels, width, height, PictureFormat.Jpeg, limits.AnnotatedQuality);
         }
 
+        var drawn = ArrayPool<byte>.Shared.Rent(pixels.Pixels.Length);
+        try
+        {
+            pixels.Pixels.CopyTo(drawn);
+            Lay(width, height, drawn.AsSpan(0, pixels.Pixels.Length));
+            return PictureEncoder.Encode(drawn.AsMemory(0, pixels.Pixels.Length), width, height, PictureFormat.Jpeg, limits.AnnotatedQuality);
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(drawn);
+        }
+    }
+
+    /// <summary>
+    /// Renders the SVG and lays it over the pixels. By hand: libvips' composite works on all of both pictures in
+    /// floating point, and most of an overlay is empty.
+    /// </summary>
+    private unsafe void Lay(int width, int height, Span<byte> pixels)
+    {
+        VipsLibrary.Initialise();
         var svg = Encoding.UTF8.GetBytes(ToSvg(width, height));
         fixed (byte* bytes = svg)
         {
-            using var above = PictureEncoder.Checked(VipsNative.LoadSvg(bytes, (nuint)svg.Length, out var drawn, 0), drawn);
-            using var both = PictureEncoder.Checked(VipsNative.Composite(below, above, out var mixed, VipsNative.BlendOver, 0), mixed);
-            using var flat = PictureEncoder.Checked(VipsNative.ExtractBand(both, out var rgb, 0, "n", 3, 0), rgb);
-            return PictureEncoder.Encode(flat, PictureFormat.Jpeg, limits.AnnotatedQuality);
+            using var image = PictureEncoder.Checked(VipsNative.LoadSvg(bytes, (nuint)svg.Length, out var loaded, 0), loaded);
+            var pointer = VipsNative.WriteToMemory(image, out var length);
+            if (pointer == null || length != (nuint)width * (nuint)height * 4)
+            {
+                throw new InvalidOperationException("drawing failed: " + VipsLibrary.TakeError());
+            }
+
+            using var buffer = new VipsBuffer(pointer, (int)length) as IDisposable;
+            var layer = new ReadOnlySpan<byte>(pointer, (int)length);
+            for (var (at, from) = (0, 0); from < layer.Length; at += 3, from += 4)
+            {
+                var alpha = layer[from + 3];
+                if (alpha != 0)
+                {
+                    pixels[at] = Mix(pixels[at], layer[from], alpha);
+                    pixels[at + 1] = Mix(pixels[at + 1], layer[from + 1], alpha);
+                    pixels[at + 2] = Mix(pixels[at + 2], layer[from + 2], alpha);
+                }
+            }
         }
+
+        static byte Mix(byte below, byte above, int alpha) => (byte)(((below * (255 - alpha)) + (above * alpha) + 127) / 255);
     }
 
     /// <param name="width">Of the drawing in pixels; the coordinates stay those of the original.</param>

@@ -16,7 +16,6 @@ internal static unsafe partial class VipsNative
     public const int SizeForce = 3;
     public const int FormatUChar = 0;
     public const int InterpretationSRgb = 22;
-    public const int BlendOver = 2;
 
     [LibraryImport(Library, EntryPoint = "vips_init", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Init(string name);
@@ -125,12 +124,6 @@ internal static unsafe partial class VipsNative
 
     [LibraryImport(Library, EntryPoint = "vips_copy", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Copy(VipsImage image, out VipsImage result, string name, int interpretation, nint end);
-
-    [LibraryImport(Library, EntryPoint = "vips_composite2")]
-    public static partial int Composite(VipsImage below, VipsImage above, out VipsImage result, int mode, nint end);
-
-    [LibraryImport(Library, EntryPoint = "vips_extract_band", StringMarshalling = StringMarshalling.Utf8)]
-    public static partial int ExtractBand(VipsImage image, out VipsImage result, int band, string name, int count, nint end);
 
     [LibraryImport(Library, EntryPoint = "vips_image_write_to_memory")]
     public static partial byte* WriteToMemory(VipsImage image, out nuint length);
