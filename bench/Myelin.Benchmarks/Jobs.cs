@@ -13,7 +13,7 @@ namespace Myelin.Benchmarks;
 /// <summary>The job path on one machine: what acceptance, dispatch and pictures cost beside their physical limits.</summary>
 internal static class Jobs
 {
-    private const string IrisInput = """{"model":"iris","input":{"inputs":[{"name":"float_input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}}""";
+    private const string IrisInput = """{"model":"iris","input":{"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}}""";
 
     public static async Task RunAsync()
     {

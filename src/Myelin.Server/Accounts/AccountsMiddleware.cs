@@ -44,6 +44,13 @@ internal sealed class AccountsMiddleware(RequestDelegate next, KeyRing keys, Fai
             return;
         }
 
+        // OpenAI's clients cannot leave the key out: where none is asked for, what was never one of ours is no mistake.
+        if (verdict == KeyVerdict.Malformed && _withoutKey != Caller.Unknown)
+        {
+            await Pass(context, _withoutKey);
+            return;
+        }
+
         var problem = failures.Note(context.Connection.RemoteIpAddress) is { } wait
             ? new ProblemResult(Problems.Of(ProblemTypes.RateLimited, "too many wrong API keys from this address; wait, then send the right one"), wait)
             : Refusal(context, verdict);

@@ -115,7 +115,7 @@ public sealed class ModelRepositoryTests : IDisposable
     private static async Task<byte[]> RunAsync(ModelRepository models, string name)
     {
         using var lease = await models.AcquireAsync(name, CancellationToken.None);
-        var input = """{"inputs":[{"name":"float_input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}"""u8.ToArray();
+        var input = """{"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}"""u8.ToArray();
         var files = new Dictionary<string, TaskFile> { ["inputs"] = new("application/json", input) };
         var result = await lease.Task.RunAsync(new TaskInput(files, default(JsonElement)), new Progress<TaskProgress>(), CancellationToken.None);
         return result.Json.ToArray();
