@@ -5,9 +5,6 @@ namespace Myelin.Server.Jobs;
 /// <summary>Names under which a job's blobs are stored.</summary>
 internal static class JobBlobs
 {
-    /// <summary>The name of the preview in URLs; it is kept in memory only.</summary>
-    public const string Preview = "preview.jpg";
-
     /// <summary>Inputs carry a prefix: a result of the same name cannot replace them.</summary>
     public static string InputName(string name) => "input-" + name;
 

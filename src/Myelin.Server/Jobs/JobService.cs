@@ -132,7 +132,7 @@ internal sealed partial class JobService(
             : null;
     }
 
-    /// <summary>The newest preview of a running job, a JPEG, shown as the artifact <see cref="JobBlobs.Preview"/>; null when there is none.</summary>
+    /// <summary>The newest preview of a running job, a JPEG; null when there is none.</summary>
     public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
 
     /// <summary>The job as clients see it, with position and expected start while it waits.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Threading.Channels;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Bus;
@@ -24,6 +25,7 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
     private readonly ILogger _logger;
     private readonly CancellationToken _stopping;
     private readonly Task _loop;
+    private string? _preview;
 
     public ProgressReporter(JobRecord job, IBus bus, IJobStore store, TimeProvider time, ILogger logger, CancellationToken stopping)
     {
@@ -73,15 +75,15 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
 
     private async ValueTask<JobProgress> PublishAsync(TaskProgress reported, long eventId)
     {
-        string? preview = null;
         if (reported.Preview is { } jpeg)
         {
-            preview = $"/v1/jobs/{_job.Id}/artifacts/{JobBlobs.Preview}";
+            // A new address for each picture, and the last one until then: watchers that miss an event miss no picture.
+            _preview = string.Create(CultureInfo.InvariantCulture, $"/v1/jobs/{_job.Id}/preview?step={reported.Step}");
             await _bus.PublishPreviewAsync(_job.Id, jpeg, CancellationToken.None).ConfigureAwait(false);
         }
 
         var fraction = reported.Steps > 0 ? Math.Clamp((double)reported.Step / reported.Steps, 0, 1) : 0;
-        var progress = new JobProgress(reported.Step, reported.Steps, fraction, reported.SecondsPerStep, preview);
+        var progress = new JobProgress(reported.Step, reported.Steps, fraction, reported.SecondsPerStep, _preview);
         await _bus.PublishSignalAsync(JobSignal.OfProgress(_job, eventId, progress), CancellationToken.None).ConfigureAwait(false);
         return progress;
     }

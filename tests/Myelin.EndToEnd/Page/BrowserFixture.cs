@@ -37,12 +37,12 @@ public sealed class BrowserFixture : IAsyncLifetime
     }
 
     /// <summary>A page of its own at the server's start page; its console errors and dialogs fail the test that asks.</summary>
-    public async Task<BrowserPage> OpenAsync(BrowserNewContextOptions? options = null, string hash = "")
+    public async Task<BrowserPage> OpenAsync(BrowserNewContextOptions? options = null, string hash = "", Uri? server = null)
     {
         Assert.SkipWhen(_browser is null, "needs chromium (apt-get install -y --no-install-recommends chromium)");
         var context = await _browser.NewContextAsync(options ?? new() { ViewportSize = new() { Width = 1280, Height = 900 } });
         var page = new BrowserPage(context, await context.NewPageAsync());
-        await page.Page.GotoAsync(Server.Address + hash);
+        await page.Page.GotoAsync((server ?? Server.Address) + hash);
         await page.Page.Locator("#status[data-state=ready]").WaitForAsync();
         return page;
     }

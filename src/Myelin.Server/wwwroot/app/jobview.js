@@ -143,14 +143,14 @@ export class JobView {
       const p = job.progress;
       const left = p?.secondsPerStep === undefined ? '' : `, ${duration(p.secondsPerStep * (p.steps - p.step))} left`;
       this.#bar(p?.fraction, p && p.steps > 1 ? `step ${p.step} of ${p.steps}${left}` : '');
-      if (p?.preview) this.#showPreview(p.preview, p.step);
+      if (p?.preview) this.#showPreview(p.preview);
     }
   }
 
   // One at a time, the newest wins: a preview that is already replaced, or gone with the job's end, is no loss.
-  async #showPreview(path, step) {
-    if (this.#fetching || step === this.#previewShown) return;
-    this.#previewShown = step;
+  async #showPreview(path) {
+    if (this.#fetching || path === this.#previewShown) return;
+    this.#previewShown = path;
     this.#fetching = true;
     try {
       const url = await this.#blob(path);

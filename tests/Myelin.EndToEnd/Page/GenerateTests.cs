@@ -1,0 +1,64 @@
+using Myelin.Testing;
+using Shouldly;
+using Xunit;
+using static Microsoft.Playwright.Assertions;
+
+namespace Myelin.EndToEnd.Page;
+
+/// <summary>The Generate section on a real pipeline with random weights: what the picture shows is not the point.</summary>
+public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<BrowserFixture>
+{
+    [Fact]
+    public async Task Prompt_WhileItRuns_ShowsPreviewsThenThePictureInTheGallery()
+    {
+        await using var server = await StartAsync();
+        await using var tab = await browser.OpenAsync(hash: "#generate", server: server.Address);
+        await SubmitAsync(tab, steps: 100);
+
+        var preview = tab.Page.Locator("#generate-stage .live img");
+        (await preview.EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBeGreaterThan(0);
+        await Expect(tab.Page.Locator("#generate-stage .detail")).ToContainTextAsync("of 100");
+        await tab.ScreenshotAsync("generating");
+
+        await tab.Chip("#generate-stage", "succeeded").WaitForAsync(new() { Timeout = 90_000 });
+        await Expect(tab.Page.Locator("#gallery li")).ToHaveCountAsync(1);
+        await Expect(tab.Page.Locator("#gallery li")).ToContainTextAsync("seed 7");
+        (await tab.Page.Locator("#generate-stage img").EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBe(256);
+        await tab.ScreenshotAsync("generated");
+        tab.Faults.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Cancel_InTheMiddle_EndsAsCancelled()
+    {
+        await using var server = await StartAsync();
+        await using var tab = await browser.OpenAsync(hash: "#generate", server: server.Address);
+        await SubmitAsync(tab, steps: 150);
+        await tab.Page.Locator("#generate-stage .live img").WaitForAsync();
+        await tab.Page.Locator("#generate-stage .cancel").ClickAsync();
+        await tab.Chip("#generate-stage", "cancelled").WaitForAsync();
+        await Expect(tab.Page.Locator("#gallery li")).ToHaveCountAsync(0);
+    }
+
+    private static async Task SubmitAsync(BrowserPage tab, int steps)
+    {
+        await tab.Page.FillAsync("#prompt", "red apple");
+        foreach (var (name, value) in new[] { ("steps", steps), ("width", 256), ("height", 256), ("seed", 7) })
+        {
+            await tab.Page.FillAsync($"#generate-parameters-{name}", value.ToString(System.Globalization.CultureInfo.InvariantCulture));
+        }
+
+        await tab.Page.ClickAsync("#generate-run");
+    }
+
+    private static async Task<ServerProcess> StartAsync()
+    {
+        var weights = Shared.Require("goldens", "tiny-sd");
+        var server = new ServerProcess();
+        var model = Directory.CreateDirectory(Path.Combine(server.Data, "models", "tiny")).FullName;
+        await File.WriteAllTextAsync(Path.Combine(model, "model.yaml"), "task: text-to-image\n", TestContext.Current.CancellationToken);
+        Directory.CreateSymbolicLink(Path.Combine(model, "1"), weights);
+        await server.StartAsync(TestContext.Current.CancellationToken);
+        return server;
+    }
+}
