@@ -4,6 +4,7 @@ using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
+using Myelin.Server.Telemetry;
 
 namespace Myelin.Server.Jobs;
 
@@ -16,6 +17,8 @@ internal static class JobsRegistration
     public static IServiceCollection AddJobs(this IServiceCollection services)
     {
         services.TryAddSingleton(TimeProvider.System);
+        services.AddMetrics();
+        services.TryAddSingleton<InferenceInstruments>();
         services.AddSingleton<JobInstruments>();
         services.AddSingleton(OpenStore);
         services.AddSingleton<IJobStore>(p => p.GetRequiredService<SqliteJobStore>());

@@ -40,21 +40,23 @@ internal sealed partial class JobRunner(
     public async Task RunAsync(JobHint hint, Action releasePermit)
     {
         using var job = new RunningJob(hint.Id, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)), time);
+        var permit = new Permit(releasePermit);
         running.Add(job);
         try
         {
             if (await TryClaimAsync(hint, job).ConfigureAwait(false))
             {
-                await AttemptAsync(job, releasePermit).ConfigureAwait(false);
+                await AttemptAsync(job, permit).ConfigureAwait(false);
             }
             else
             {
-                releasePermit();
+                permit.Release();
             }
         }
         catch (Exception e)
         {
             // The last line of defence: the lease runs out and the coordinator takes the job up again.
+            permit.Release();
             LogDropped(hint.Id, e);
         }
         finally
@@ -97,7 +99,7 @@ internal sealed partial class JobRunner(
         }
     }
 
-    private async Task AttemptAsync(RunningJob job, Action releasePermit)
+    private async Task AttemptAsync(RunningJob job, Permit permit)
     {
         var record = job.Record!;
         using var activity = JobInstruments.Activities.StartActivity("job run", ActivityKind.Consumer, record.TraceParent);
@@ -106,7 +108,7 @@ internal sealed partial class JobRunner(
         JobOutcome? outcome;
         try
         {
-            var call = CallAsync(job, releasePermit);
+            var call = CallAsync(job, permit);
             Observe(call);
             var result = await call.WaitAsync(job.Abandoned).ConfigureAwait(false);
             outcome = endings.Succeeded(result.Json, await PutAsync(record, result.Artifacts).ConfigureAwait(false));
@@ -127,7 +129,7 @@ internal sealed partial class JobRunner(
     }
 
     /// <summary>The part that holds the permit: it comes back when this returns, also when nobody waits any more.</summary>
-    private async Task<TaskResult> CallAsync(RunningJob job, Action releasePermit)
+    private async Task<TaskResult> CallAsync(RunningJob job, Permit permit)
     {
         try
         {
@@ -140,7 +142,7 @@ internal sealed partial class JobRunner(
         }
         finally
         {
-            releasePermit();
+            permit.Release();
         }
     }
 
@@ -201,6 +203,14 @@ internal sealed partial class JobRunner(
     /// <summary>An abandoned call's fault has no other listener.</summary>
     private static void Observe(Task call) =>
         _ = call.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
+
+    /// <summary>Comes back once, whoever gives it.</summary>
+    private sealed class Permit(Action release)
+    {
+        private Action? _release = release;
+
+        public void Release() => Interlocked.Exchange(ref _release, null)?.Invoke();
+    }
 
     [LoggerMessage(LogLevel.Warning, "Job {Job} could not be claimed")]
     private partial void LogClaimFailed(string job, Exception e);

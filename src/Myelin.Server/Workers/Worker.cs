@@ -12,7 +12,7 @@ internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJo
     : BackgroundService
 {
     /// <summary>After the drain: enough to stop tasks and store their going back.</summary>
-    private static readonly TimeSpan s_giveBack = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_giveBack = TimeSpan.FromSeconds(3);
 
     /// <summary>Attempts in any phase per permit: those past their run write their outcome without one.</summary>
     private const int AttemptsPerPermit = 4;
