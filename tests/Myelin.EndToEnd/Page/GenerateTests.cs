@@ -15,6 +15,9 @@ public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<Browse
         await using var tab = await browser.OpenAsync(hash: "#generate", server: server.Address);
         await SubmitAsync(tab, steps: 100);
 
+        // Only what was changed is sent: no default is rounded by its slider.
+        (await tab.Page.Locator("#generate-curl").TextContentAsync())!.ShouldEndWith(
+            """-F 'parameters={"prompt":"red apple","steps":100,"seed":7,"width":256,"height":256}'""");
         var preview = tab.Page.Locator("#generate-stage .live img");
         (await preview.EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBeGreaterThan(0);
         await Expect(tab.Page.Locator("#generate-stage .detail")).ToContainTextAsync("of 100");

@@ -81,7 +81,7 @@ function number(id, parameter, onchange, { minimum, maximum, step }) {
     type: slides ? 'range' : 'number',
     min: minimum === undefined ? undefined : String(minimum),
     max: maximum === undefined ? undefined : String(maximum),
-    step: step ? String(step) : slides ? String(niceStep(span)) : 'any',
+    step: step ? String(step) : slides ? String(niceStep(span, minimum, parameter.default)) : 'any',
     placeholder: slides ? undefined : parameter.default === undefined ? 'chosen for you' : String(parameter.default),
     inputmode: slides ? undefined : 'numeric',
   });
@@ -98,7 +98,13 @@ function number(id, parameter, onchange, { minimum, maximum, step }) {
   };
 }
 
-const niceStep = (span) => 10 ** Math.floor(Math.log10(span / 50));
+/** About a hundred to a thousand positions, the default among them: a slider would silently round it otherwise. */
+function niceStep(span, minimum, start) {
+  let step = 10 ** Math.floor(Math.log10(span / 100));
+  const misses = () => Math.abs((start - minimum) / step - Math.round((start - minimum) / step)) > 1e-6;
+  for (let finer = 0; finer < 4 && misses(); finer += 1) step /= 10;
+  return Number(step.toPrecision(1));
+}
 
 /** negativePrompt → Negative prompt */
 const readable = (name) => {
