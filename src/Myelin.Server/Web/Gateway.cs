@@ -58,6 +58,11 @@ internal static class Gateway
         // Listens from the first request on, not from the first scrape.
         app.Services.GetRequiredService<MetricsPage>();
 
+        if (app.Services.GetRequiredService<MyelinOptions>().Telemetry.OtlpEndpoint is { Length: > 0 })
+        {
+            app.UseMiddleware<RequestSpanMiddleware>();
+        }
+
         app.UseMiddleware<FaultMiddleware>();
         app.UseMiddleware<AccountsMiddleware>();
         app.UseMiddleware<SiteMiddleware>();
