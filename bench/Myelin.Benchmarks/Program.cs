@@ -4,6 +4,7 @@ var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
     ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
     ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
+    ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),
 };
 
 if (args.Length == 0 || !benchmarks.TryGetValue(args[0], out var benchmark))

@@ -2,6 +2,7 @@ using Myelin.Inference.Models;
 using Myelin.Inference.Tasks.Classification;
 using Myelin.Inference.Tasks.Detection;
 using Myelin.Inference.Tasks.Generation;
+using Myelin.Inference.Tasks.ImageToImage;
 using Myelin.Inference.Tasks.Tensors;
 using Myelin.Inference.Tasks.Text;
 
@@ -17,6 +18,7 @@ internal static class TaskKinds
         TextRecognitionTask.Kind,
         TensorTask.Kind,
         TextToImageTask.Kind,
+        ImageToImageTask.Kind,
     ];
 
     public static IReadOnlyList<string> Names { get; } = [.. Table.Select(kind => kind.Name)];

@@ -13,6 +13,9 @@ internal static class VisionModels
     private static readonly Dictionary<string, string> Weights = new()
     {
         ["cifar10"] = "cifar10_ImageClassifier.onnx",
+        ["candy"] = "candy.onnx",
+        ["la-muse"] = "la_muse.onnx",
+        ["super-resolution"] = "pytorch_super_resolution.onnx",
         ["fastestdet"] = "FastestDet.onnx",
         ["iris"] = "iris.onnx",
         ["masks"] = "RFB-640-masked_face-v2.onnx",
