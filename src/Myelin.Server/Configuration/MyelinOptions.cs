@@ -120,7 +120,7 @@ internal sealed record InputOptions
     [Description("Accept inputs by URL. Never reaches private addresses.")]
     public bool AllowUrls { get; init; }
 
-    [Description("Hosts that inputs by URL may come from, comma-separated; empty = any public host.")]
+    [Description("Hosts that inputs by URL may come from, comma-separated; * = any public host, empty = none.")]
     public string UrlHosts { get; init; } = "";
 }
 

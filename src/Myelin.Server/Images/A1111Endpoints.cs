@@ -14,9 +14,9 @@ internal static class A1111Endpoints
     public static void MapA1111(this IEndpointRouteBuilder routes)
     {
         var group = routes.MapGroup("/sdapi/v1").WithTags("AUTOMATIC1111").RequireScope(Scopes.Infer);
-        group.MapPost("txt2img", (HttpContext context, ImageJobs images, A1111Settings settings) => GenerateAsync(context, images, settings, withImage: false))
+        group.MapPost("txt2img", (HttpContext context, ImageJobs images, ImageBody body, A1111Settings settings) => GenerateAsync(context, images, body, settings, withImage: false))
             .WithSummary("Words to pictures");
-        group.MapPost("img2img", (HttpContext context, ImageJobs images, A1111Settings settings) => GenerateAsync(context, images, settings, withImage: true))
+        group.MapPost("img2img", (HttpContext context, ImageJobs images, ImageBody body, A1111Settings settings) => GenerateAsync(context, images, body, settings, withImage: true))
             .WithSummary("Words and a picture to pictures");
         group.MapGet("progress", ProgressAsync).WithSummary("The caller's running generation");
         group.MapPost("interrupt", InterruptAsync).WithSummary("Cancel the caller's running generations, nobody else's");
@@ -43,16 +43,13 @@ internal static class A1111Endpoints
         group.MapPost("options", SetOptionsAsync);
     }
 
-    private static async Task<IResult> GenerateAsync(HttpContext context, ImageJobs images, A1111Settings settings, bool withImage)
+    private static async Task<IResult> GenerateAsync(HttpContext context, ImageJobs images, ImageBody body, A1111Settings settings, bool withImage)
     {
-        if (await ReadAsync(context) is not { } body)
+        (string Field, string Message)? wrong = null;
+        var (request, unreadable) = await body.ReadAsync(context, json => A1111Request.Read(json, withImage ? images : null, out wrong));
+        if (request is null)
         {
-            return Error(400, "the body is not JSON", "send application/json");
-        }
-
-        if (A1111Request.Read(body, withImage, out var wrong) is not { } request)
-        {
-            return Error(400, $"{wrong!.Value.Field}: {wrong.Value.Message}", "");
+            return unreadable is null ? Error(400, $"{wrong!.Value.Field}: {wrong.Value.Message}", "") : Error(400, unreadable.Problem.Detail!, "send application/json");
         }
 
         var name = request.Model ?? settings.Model(context.Caller().Tenant);
@@ -70,11 +67,13 @@ internal static class A1111Endpoints
 
         context.Response.Headers["X-Myelin-Job"] = job!.Id;
         var ended = await images.WaitAsync(job.Id, context.RequestAborted);
-        return ended.State switch
+        return ended?.State switch
         {
-            JobState.Succeeded => await AnswerAsync(context, images, ended, request),
+            null => Error(503, ImageJobs.Stopping(job.Id).Problem.Detail!, ""),
+            _ when ended!.Purged => Error(410, $"job {job.Id} of this force_task_id is no longer kept", "send another force_task_id"),
+            JobState.Succeeded => await AnswerAsync(context, images, ended!, request),
             JobState.Cancelled => Json(new JsonObject { ["images"] = new JsonArray(), ["parameters"] = request.Parameters.DeepClone(), ["info"] = "{\"interrupted\":true}" }),
-            _ => Error(ended.Error?.Status is >= 400 ? ended.Error.Status : 500, ended.Error?.Detail ?? "", ""),
+            _ => Error(ended!.Error?.Status is >= 400 ? ended.Error.Status : 500, ended.Error?.Detail ?? "", ""),
         };
     }
 
@@ -143,18 +142,24 @@ internal static class A1111Endpoints
         return Json(new JsonObject());
     }
 
-    private static async Task<IResult> SetOptionsAsync(HttpContext context, ImageJobs images, A1111Settings settings)
+    private static async Task<IResult> SetOptionsAsync(HttpContext context, ImageJobs images, ImageBody body, A1111Settings settings)
     {
-        if (await ReadAsync(context) is not { ValueKind: JsonValueKind.Object } body)
+        string? name = null;
+        var (_, unreadable) = await body.ReadAsync(context, json =>
         {
-            return Error(400, "the body is not a JSON object", "send application/json");
+            name = json.ValueKind == JsonValueKind.Object && json.TryGetProperty("sd_model_checkpoint", out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+            return images;
+        });
+        if (unreadable is not null)
+        {
+            return Error(400, unreadable.Problem.Detail!, "send application/json");
         }
 
-        if (body.TryGetProperty("sd_model_checkpoint", out var value) && value.ValueKind == JsonValueKind.String)
+        if (name is not null)
         {
-            if (images.Choose(value.GetString()) is not { } model)
+            if (images.Choose(name) is not { } model)
             {
-                return Error(404, $"model '{value.GetString()}' generates no pictures here", "GET /sdapi/v1/sd-models lists what does");
+                return Error(404, $"model '{name}' generates no pictures here", "GET /sdapi/v1/sd-models lists what does");
             }
 
             settings.Choose(context.Caller().Tenant, model.Name);
@@ -169,19 +174,6 @@ internal static class A1111Endpoints
         var names = images.Models.Select(m => m.Name).ToHashSet();
         var running = await jobs.ListAsync(new JobFilter(context.Caller().Tenant, State: JobState.Running), before: null, Limits.PageSize, context.RequestAborted);
         return [.. running.Where(j => names.Contains(j.Model))];
-    }
-
-    private static async Task<JsonElement?> ReadAsync(HttpContext context)
-    {
-        try
-        {
-            using var document = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = Limits.JsonDepth }, context.RequestAborted);
-            return document.RootElement.Clone();
-        }
-        catch (JsonException)
-        {
-            return null;
-        }
     }
 
     private static IResult Json(JsonNode body) => Results.Text(body.ToJsonString(), "application/json");

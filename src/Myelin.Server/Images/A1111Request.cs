@@ -22,7 +22,8 @@ internal sealed record A1111Request
     public IReadOnlyList<SubmittedFile> Files { get; init; } = [];
 
     /// <summary>Reads the body; <paramref name="wrong"/> names the first wrong field and the cure.</summary>
-    public static A1111Request? Read(JsonElement body, bool withImage, out (string Field, string Message)? wrong)
+    /// <param name="images">Checks the pictures of <c>img2img</c>; null for <c>txt2img</c>.</param>
+    public static A1111Request? Read(JsonElement body, ImageJobs? images, out (string Field, string Message)? wrong)
     {
         wrong = null;
         if (body.ValueKind != JsonValueKind.Object)
@@ -56,8 +57,14 @@ internal sealed record A1111Request
         }
 
         var files = new List<SubmittedFile>();
-        if (withImage && !ReadImages(body, parameters, files, out wrong))
+        if (images is not null && !ReadImages(body, images, parameters, files, out wrong))
         {
+            return null;
+        }
+
+        if (Text(body, "force_task_id") is { Length: > Limits.KeyLength - 10 })
+        {
+            wrong = ("force_task_id", $"must have at most {Limits.KeyLength - 10} characters");
             return null;
         }
 
@@ -71,27 +78,31 @@ internal sealed record A1111Request
         };
     }
 
-    private static bool ReadImages(JsonElement body, JsonObject parameters, List<SubmittedFile> files, out (string Field, string Message)? wrong)
+    private static bool ReadImages(JsonElement body, ImageJobs images, JsonObject parameters, List<SubmittedFile> files, out (string Field, string Message)? wrong)
     {
         parameters["strength"] = Number(body, "denoising_strength") ?? 0.75;
-        var first = body.TryGetProperty("init_images", out var images) && images.ValueKind == JsonValueKind.Array && images.GetArrayLength() > 0 ? images[0] : default;
-        wrong = (Add("image", first), body.TryGetProperty("mask", out var mask) && mask.ValueKind == JsonValueKind.String) switch
+        var first = body.TryGetProperty("init_images", out var list) && list.ValueKind == JsonValueKind.Array && list.GetArrayLength() > 0 ? list[0] : default;
+        wrong = Add("image", first) is { } image ? ("init_images", image) : null;
+        if (wrong is null && body.TryGetProperty("mask", out var mask) && mask.ValueKind == JsonValueKind.String)
         {
-            (false, _) => ("init_images", "must hold one picture as base64"),
-            (true, true) when !Add("mask", mask) => ("mask", "must be a picture as base64"),
-            _ => null,
-        };
+            wrong = Add("mask", mask) is { } unusable ? ("mask", unusable) : null;
+        }
+
         return wrong is null;
 
-        bool Add(string part, JsonElement value)
+        string? Add(string part, JsonElement value)
         {
-            if (value.ValueKind != JsonValueKind.String || ImageJobs.Picture(part, value.GetString()!) is not { } file)
+            if (value.ValueKind != JsonValueKind.String)
             {
-                return false;
+                return "must hold one picture as base64";
             }
 
-            files.Add(file);
-            return true;
+            if (images.Picture(part, value.GetString()!, out var message) is { } file)
+            {
+                files.Add(file);
+            }
+
+            return message;
         }
     }
 
@@ -107,5 +118,5 @@ internal sealed record A1111Request
         body.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
     private static double? Number(JsonElement body, string name) =>
-        body.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
+        body.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && double.IsFinite(value.GetDouble()) ? value.GetDouble() : null;
 }

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Accounts;
@@ -13,7 +14,7 @@ namespace Myelin.Server.Images;
 /// What the compatible endpoints share: choose the model, check the parameters, submit an ordinary text-to-image job,
 /// see it through, hand out its pictures. There is no second queue and no second truth.
 /// </summary>
-internal sealed class ImageJobs(ModelRepository models, JobService jobs)
+internal sealed class ImageJobs(ModelRepository models, JobService jobs, ModelLoader loader, IHostApplicationLifetime lifetime)
 {
     public IEnumerable<ModelEntry> Models => models.List().Where(m => m.Definition?.Task == TaskNames.TextToImage && m.State != ModelState.Broken);
 
@@ -47,12 +48,16 @@ internal sealed class ImageJobs(ModelRepository models, JobService jobs)
             : (null, SubmitProblems.Of(result, model.Name));
     }
 
-    /// <summary>Waits for the end of the job. A caller that leaves cancels it: nobody is there to take the picture.</summary>
-    public async Task<JobRecord> WaitAsync(string id, CancellationToken cancellationToken)
+    /// <summary>
+    /// Waits for the end of the job. A caller that leaves cancels it: nobody is there to take the picture. A shutdown
+    /// ends the wait, not the job: null.
+    /// </summary>
+    public async Task<JobRecord?> WaitAsync(string id, CancellationToken cancellationToken)
     {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, lifetime.ApplicationStopping);
         try
         {
-            while (await jobs.WaitAsync(id, Limits.Wait, cancellationToken) is { } job)
+            while (await jobs.WaitAsync(id, Limits.Wait, either.Token) is { } job)
             {
                 if (job.State.IsEnd())
                 {
@@ -61,6 +66,10 @@ internal sealed class ImageJobs(ModelRepository models, JobService jobs)
             }
 
             throw new InvalidOperationException($"job {id} was deleted while it was waited for");
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            return null;
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
@@ -91,14 +100,32 @@ internal sealed class ImageJobs(ModelRepository models, JobService jobs)
         return images;
     }
 
-    /// <summary>A base64 picture, with or without a <c>data:</c> prefix, as an input part; null when it is no base64.</summary>
-    public static SubmittedFile? Picture(string part, string base64)
+    /// <summary>The problem of a wait that a shutdown ended.</summary>
+    public static ProblemResult Stopping(string id) => new(
+        Problems.Of(ProblemTypes.ShuttingDown, $"the server is going down; job {id} goes on after the restart: GET /v1/jobs/{id}"), TimeSpan.FromSeconds(5));
+
+    /// <summary>Checks the header of a base64 picture, with or without a <c>data:</c> prefix; null with the cure when it cannot be used.</summary>
+    public SubmittedFile? Picture(string part, string base64, out string? wrong)
     {
         var comma = base64.StartsWith("data:", StringComparison.Ordinal) ? base64.IndexOf(',', StringComparison.Ordinal) + 1 : 0;
         var bytes = new byte[(base64.Length - comma) / 4 * 3 + 3];
-        return Convert.TryFromBase64Chars(base64.AsSpan(comma), bytes, out var length)
-            ? new SubmittedFile(part, "image/png", new MemoryStream(bytes, 0, length, writable: false))
-            : null;
+        if (!Convert.TryFromBase64Chars(base64.AsSpan(comma), bytes, out var length))
+        {
+            wrong = "must be a picture as base64";
+            return null;
+        }
+
+        try
+        {
+            var header = PictureHeader.Read(bytes.AsMemory(0, length), loader.Limits, part);
+            wrong = null;
+            return new SubmittedFile(part, header.Format.ContentType(), new MemoryStream(bytes, 0, length, writable: false));
+        }
+        catch (InputException e)
+        {
+            wrong = e.Message;
+            return null;
+        }
     }
 }
 

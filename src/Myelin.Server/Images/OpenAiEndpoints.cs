@@ -19,22 +19,13 @@ internal static class OpenAiEndpoints
             .WithSummary("OpenAI-compatible: words in, pictures out; with stream, pictures on the way too")
             .RequireScope(Scopes.Infer);
 
-    private static async Task<IResult> GenerateAsync(HttpContext context, ImageJobs images, JobService jobs, ModelLoader loader, TimeProvider time)
+    private static async Task<IResult> GenerateAsync(HttpContext context, ImageJobs images, ImageBody body, JobService jobs, ModelLoader loader, TimeProvider time, IHostApplicationLifetime lifetime)
     {
-        JsonElement body;
-        try
+        (string Field, string Message)? wrong = null;
+        var (request, unreadable) = await body.ReadAsync(context, json => OpenAiRequest.Read(json, out wrong));
+        if (request is null)
         {
-            using var document = await JsonDocument.ParseAsync(context.Request.Body, new JsonDocumentOptions { MaxDepth = Limits.JsonDepth }, context.RequestAborted);
-            body = document.RootElement.Clone();
-        }
-        catch (JsonException e)
-        {
-            return new OpenAiError(new ProblemResult(ProblemTypes.MalformedRequest, $"the body is not JSON: {e.Message}"));
-        }
-
-        if (OpenAiRequest.Read(body, out var wrong) is not { } request)
-        {
-            return new OpenAiError(new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, wrong!.Value.Field, wrong.Value.Message)));
+            return new OpenAiError(unreadable ?? new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, wrong!.Value.Field, wrong.Value.Message)));
         }
 
         if (images.Choose(request.Model) is not { } model)
@@ -51,11 +42,15 @@ internal static class OpenAiEndpoints
 
         if (request.Stream)
         {
-            await StreamAsync(context, request, job!, images, jobs, loader, time);
+            await StreamAsync(context, request, job!, images, jobs, loader, time, lifetime);
             return Results.Empty;
         }
 
-        var ended = await images.WaitAsync(job!.Id, context.RequestAborted);
+        if (await images.WaitAsync(job!.Id, context.RequestAborted) is not { } ended)
+        {
+            return new OpenAiError(ImageJobs.Stopping(job.Id));
+        }
+
         if (ended.State != JobState.Succeeded)
         {
             return new OpenAiError(Failure(ended));
@@ -103,7 +98,7 @@ internal static class OpenAiEndpoints
 
     /// <summary>Server-sent events: up to <c>partial_images</c> previews at even distances, then each finished picture.</summary>
     private static async Task StreamAsync(
-        HttpContext context, OpenAiRequest request, JobRecord job, ImageJobs images, JobService jobs, ModelLoader loader, TimeProvider time)
+        HttpContext context, OpenAiRequest request, JobRecord job, ImageJobs images, JobService jobs, ModelLoader loader, TimeProvider time, IHostApplicationLifetime lifetime)
     {
         context.Response.ContentType = "text/event-stream";
         context.Response.Headers.CacheControl = "no-store";
@@ -111,7 +106,8 @@ internal static class OpenAiEndpoints
         var sent = 0;
         try
         {
-            await foreach (var update in jobs.EventsAsync(job.Id, lastEventId: null, context.RequestAborted))
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
+            await foreach (var update in jobs.EventsAsync(job.Id, lastEventId: null, either.Token))
             {
                 var due = update.Job.Progress is { } progress && sent < request.PartialImages && progress.Fraction >= (sent + 1d) / (request.PartialImages + 1);
                 if (due && !update.Job.State.IsEnd() && jobs.FindPreview(job.Id) is { } preview)
@@ -122,7 +118,12 @@ internal static class OpenAiEndpoints
                 }
             }
 
-            var ended = await images.WaitAsync(job.Id, context.RequestAborted);
+            if (await images.WaitAsync(job.Id, context.RequestAborted) is not { } ended)
+            {
+                await SendAsync(context, "error", OpenAiError.Body(ImageJobs.Stopping(job.Id).Problem));
+                return;
+            }
+
             if (ended.State != JobState.Succeeded)
             {
                 await SendAsync(context, "error", OpenAiError.Body(Failure(ended).Problem));
@@ -137,6 +138,10 @@ internal static class OpenAiEndpoints
                 completed["usage"] = new JsonObject { ["total_tokens"] = 0, ["input_tokens"] = 0, ["output_tokens"] = 0 };
                 await SendAsync(context, "image_generation.completed", completed);
             }
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            await SendAsync(context, "error", OpenAiError.Body(ImageJobs.Stopping(job.Id).Problem));
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {

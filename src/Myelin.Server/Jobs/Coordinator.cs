@@ -24,15 +24,25 @@ internal sealed partial class Coordinator(
     private readonly List<JobRecord> _recovered = [];
 
     /// <summary>Before any worker of this process starts: every lease in the database is an old one.</summary>
-    public Task StartingAsync(CancellationToken cancellationToken) =>
-        RecoverAsync(
-            allLeases: true,
-            job =>
-            {
-                _recovered.Add(job);
-                return ValueTask.CompletedTask;
-            },
-            cancellationToken);
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await RecoverAsync(
+                allLeases: true,
+                job =>
+                {
+                    _recovered.Add(job);
+                    return ValueTask.CompletedTask;
+                },
+                cancellationToken).ConfigureAwait(false);
+        }
+        catch (StorageException e)
+        {
+            // A full disk must not keep the server down: the old leases run out by themselves.
+            LogRecoveryPutOff(e);
+        }
+    }
 
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
@@ -161,6 +171,9 @@ internal sealed partial class Coordinator(
 
     [LoggerMessage(LogLevel.Debug, "Blobs of job {Job} had no row; deleted")]
     private partial void LogOrphan(string job);
+
+    [LoggerMessage(LogLevel.Warning, "Old leases could not be taken back at start; they run out by themselves")]
+    private partial void LogRecoveryPutOff(Exception e);
 
     [LoggerMessage(LogLevel.Error, "A round of upkeep failed; the next one tries again")]
     private partial void LogFailed(Exception e);

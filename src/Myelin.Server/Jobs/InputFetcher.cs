@@ -42,7 +42,7 @@ internal sealed class InputFetcher : IDisposable
             throw new InputException(field, "must be an http or https address without a user name");
         }
 
-        if (_hosts.Length > 0 && !_hosts.Contains(uri.Host, StringComparer.OrdinalIgnoreCase))
+        if (!_hosts.Contains("*") && !_hosts.Contains(uri.Host, StringComparer.OrdinalIgnoreCase))
         {
             throw new InputException(field, $"{uri.Host} is not one of the allowed hosts (input.urlHosts): {string.Join(", ", _hosts)}");
         }

@@ -83,7 +83,20 @@ internal sealed partial class JobSubmitEndpoint(
     private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> RepeatAsync(HttpContext context, JobRecord job, TimeSpan wait)
     {
         context.Response.Headers["Idempotency-Replayed"] = "true";
-        return Answer(wait > TimeSpan.Zero && !job.State.IsEnd() ? await jobs.WaitAsync(job.Id, wait, context.RequestAborted) ?? job : job);
+        if (wait <= TimeSpan.Zero || job.State.IsEnd())
+        {
+            return Answer(job);
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
+        try
+        {
+            return Answer(await jobs.WaitAsync(job.Id, wait, either.Token) ?? job);
+        }
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            return Accepted(jobs.Describe(job, position: null));
+        }
     }
 
     private Results<Reply<Job>, AcceptedReply<Job>, ProblemResult> Answer(JobRecord job) =>

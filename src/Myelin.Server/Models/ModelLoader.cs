@@ -21,6 +21,19 @@ internal sealed class ModelLoader(MyelinOptions options)
     /// <summary>Validates a folder without loading weights; everything that is wrong ends up in the entry.</summary>
     public static ModelEntry Read(string folder)
     {
+        try
+        {
+            return Validate(folder);
+        }
+        catch (Exception e)
+        {
+            // Whatever a stranger's folder provokes, it breaks that model alone.
+            return new ModelEntry { Name = Path.GetFileName(folder), State = ModelState.Broken, Errors = [new ModelError("", "", $"cannot be read: {e.Message}")] };
+        }
+    }
+
+    private static ModelEntry Validate(string folder)
+    {
         var valid = ModelFolder.TryLoad(folder, out var revisions, out var errors);
         var definition = valid ? revisions[^1] : null;
         return new ModelEntry
@@ -48,7 +61,9 @@ internal sealed class ModelLoader(MyelinOptions options)
     /// <summary>A value that changes when any file does, the bytes of all files, and when the newest was written.</summary>
     public static (string Value, long Bytes, DateTimeOffset Newest) Fingerprint(string folder)
     {
-        var files = new DirectoryInfo(folder).EnumerateFiles("*", SearchOption.AllDirectories).OrderBy(f => f.FullName, StringComparer.Ordinal);
+        // What cannot be read is passed over here and reported when it is loaded.
+        var all = new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = FileAttributes.None };
+        var files = new DirectoryInfo(folder).EnumerateFiles("*", all).OrderBy(f => f.FullName, StringComparer.Ordinal);
         var text = new StringBuilder();
         var bytes = 0L;
         var newest = DateTimeOffset.MinValue;

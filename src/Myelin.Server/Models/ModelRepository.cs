@@ -47,6 +47,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 
         while (_slots.GetValueOrDefault(name) is { } slot)
         {
+            cancellationToken.ThrowIfCancellationRequested();
             var cold = !slot.Loaded;
             if (await slot.AcquireAsync(cancellationToken) is { } lease)
             {
@@ -75,8 +76,8 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             foreach (var folder in Folders(BuiltIn).Concat(Folders(Folder)))
             {
                 var name = Path.GetFileName(folder);
-                var (fingerprint, bytes, newest) = ModelLoader.Fingerprint(folder);
                 var current = _slots.GetValueOrDefault(name);
+                var (fingerprint, bytes, newest) = ModelLoader.Fingerprint(folder);
                 var unsettled = settle && time.GetUtcNow() - newest < TimeSpan.FromSeconds(1);
                 if (current?.Fingerprint == fingerprint || (unsettled && current is not null))
                 {
@@ -123,7 +124,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     {
         lock (_scan)
         {
-            foreach (var slot in _slots.Values)
+            var slots = _slots;
+            _slots = ImmutableSortedDictionary<string, ModelSlot>.Empty;
+            foreach (var slot in slots.Values)
             {
                 slot.Retire();
             }

@@ -74,7 +74,15 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
             }
 
             _users++;
-            task = _task ??= LoadAsync();
+            if (_task is null)
+            {
+                _task = LoadAsync();
+
+                // All users may leave while it loads, and the folder may change: then nobody else would let it go.
+                _ = _task.ContinueWith(_ => DropIfRetired(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            }
+
+            task = _task;
         }
 
         try
@@ -147,6 +155,15 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
         {
             _users--;
             _lastUsed = time.GetTimestamp();
+        }
+
+        DropIfRetired();
+    }
+
+    private void DropIfRetired()
+    {
+        lock (_lock)
+        {
             if (_retired)
             {
                 DropIfUnused();

@@ -30,7 +30,7 @@ internal sealed partial class ModelWatcher(ModelRepository models, TimeProvider 
                         await models.WarmAsync(stoppingToken);
                     }
                 }
-                catch (IOException e)
+                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
                 {
                     // A folder vanished between two looks; the next look sees it whole.
                     LogScanFailed(log, e);
@@ -44,5 +44,5 @@ internal sealed partial class ModelWatcher(ModelRepository models, TimeProvider 
     }
 
     [LoggerMessage(LogLevel.Warning, "could not read the model folders; looking again in two seconds")]
-    private static partial void LogScanFailed(ILogger log, IOException e);
+    private static partial void LogScanFailed(ILogger log, Exception e);
 }

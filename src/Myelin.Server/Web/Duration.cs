@@ -15,7 +15,7 @@ internal static class Duration
             _ when text.EndsWith("m") => (1, 60d),
             _ => (0, 1d),
         };
-        if (!double.TryParse(text[..^cut], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var value) || value * seconds > 86_400)
+        if (!double.TryParse(text[..^cut], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var value) || !(value * seconds is >= 0 and <= 86_400))
         {
             return false;
         }

@@ -19,7 +19,17 @@ internal sealed record PostResult(string? Error, bool Final = false);
 internal sealed class WebhookPost(MyelinOptions options, JobService jobs, TimeProvider time) : IDisposable
 {
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(options.Webhooks.AllowPrivate, options.Webhooks.Timeout);
-    private readonly Lazy<byte[]> _serverKey = new(() => WebhookSecret.Key(WebhookSecret.LoadOrCreate(Path.GetFullPath(options.Data))));
+    private readonly Lock _keyLock = new();
+    private byte[]? _serverKey;
+
+    /// <summary>Read or made when first needed; a failure (a full disk) is not kept, the next attempt tries again.</summary>
+    private byte[] ServerKey()
+    {
+        lock (_keyLock)
+        {
+            return _serverKey ??= WebhookSecret.Key(WebhookSecret.LoadOrCreate(Path.GetFullPath(options.Data)));
+        }
+    }
 
     public async Task<PostResult> SendAsync(WebhookDelivery delivery, CancellationToken cancellationToken)
     {
@@ -61,7 +71,7 @@ internal sealed class WebhookPost(MyelinOptions options, JobService jobs, TimePr
     private HttpRequestMessage Request(WebhookDelivery delivery, JobRecord job)
     {
         var body = JsonReply.Serialize(jobs.Describe(job, position: null)).WrittenSpan.ToArray();
-        var key = delivery.Callback.Secret is { } own ? WebhookSecret.Key(own) : _serverKey.Value;
+        var key = delivery.Callback.Secret is { } own ? WebhookSecret.Key(own) : ServerKey();
         var timestamp = time.GetUtcNow().ToUnixTimeSeconds();
         var request = new HttpRequestMessage(HttpMethod.Post, delivery.Callback.Url) { Content = new ByteArrayContent(body) };
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");

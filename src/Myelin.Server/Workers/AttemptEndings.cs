@@ -12,6 +12,7 @@ namespace Myelin.Server.Workers;
 internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
 {
     private static readonly TimeSpan s_longestDelay = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan s_spaceDelay = TimeSpan.FromSeconds(5);
 
     public JobOutcome Succeeded(ReadOnlyMemory<byte> result, IEnumerable<JobArtifact> artifacts) =>
         new(JobState.Succeeded) { Result = result, Artifacts = [.. artifacts], ExpiresAt = ExpiresAt };
@@ -31,7 +32,10 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         ModelException model => Failed(JobProblems.ModelUnavailable(job.Model, model.Message)),
         RuntimeException { Retryable: false } runtime => Failed(JobProblems.RuntimeFailed(runtime.Message)),
         MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),
-        RuntimeException or ArtifactsFullException => Retry(job, fault.Message),
+        RuntimeException => Retry(job, fault.Message),
+
+        // The disk is no fault of the job's: it waits for space, however long that takes.
+        ArtifactsFullException => new JobOutcome(JobState.Queued) { RetryAt = time.GetUtcNow() + s_spaceDelay },
         _ => Retry(job, $"{fault.GetType().Name}: {fault.Message}"),
     };
 

@@ -41,7 +41,13 @@ internal sealed partial class JobRunner(
     {
         using var job = new RunningJob(hint.Id, Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16)), time);
         var permit = new Permit(releasePermit);
-        running.Add(job);
+        if (!running.TryAdd(job))
+        {
+            queue.Later(hint, time.GetUtcNow() + s_storageRetry);
+            permit.Release();
+            return;
+        }
+
         try
         {
             if (await TryClaimAsync(hint, job).ConfigureAwait(false))

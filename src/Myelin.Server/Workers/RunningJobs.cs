@@ -10,7 +10,8 @@ internal sealed class RunningJobs
     public int Count => _jobs.Count;
 
     /// <summary>Known from before its claim on, so that a cancel right after the claim finds it.</summary>
-    public void Add(RunningJob job) => _jobs[job.Id] = job;
+    /// <returns>False while another attempt of this process still runs: a late hint must not push it out of sight.</returns>
+    public bool TryAdd(RunningJob job) => _jobs.TryAdd(job.Id, job);
 
     public void Remove(RunningJob job) => _jobs.TryRemove(new KeyValuePair<string, RunningJob>(job.Id, job));
 

@@ -340,7 +340,8 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
 
     private void Forget(KeyLane? lane)
     {
-        if (lane is { Front: null, Busy: false, Parked.Count: 0 })
+        // A timer may still hold a lane that was forgotten before; the key's new lane is not its to remove.
+        if (lane is { Front: null, Busy: false, Parked.Count: 0 } && ReferenceEquals(_lanes.GetValueOrDefault(lane.Name), lane))
         {
             _lanes.Remove(lane.Name);
         }

@@ -46,7 +46,7 @@ internal static class CatalogueEndpoints
         {
             Tenant = context.Caller().Tenant,
             Model = CatalogueInstallTask.Model,
-            Key = name, // two installations of one model would race for its folder
+            Key = $"{CatalogueInstallTask.Model}/{name}", // two installations of one model would race for its folder
             Parameters = JsonSerializer.SerializeToUtf8Bytes(new Dictionary<string, string> { ["name"] = name }, (JsonSerializerOptions?)null),
         };
         var result = await jobs.SubmitAsync(submission, cancellationToken);

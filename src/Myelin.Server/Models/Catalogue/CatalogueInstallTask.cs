@@ -15,6 +15,9 @@ internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader 
 
     private static readonly TimeSpan s_progressInterval = TimeSpan.FromMilliseconds(100);
 
+    /// <summary>One installation at a time puts its folder in place, whoever asked for it.</summary>
+    private readonly Lock _publish = new();
+
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
         var name = input.Parameters.GetProperty("name").GetString()!;
@@ -33,7 +36,11 @@ internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader 
                 before += file.Size;
             }
 
-            Publish(staging.FullName, Path.Combine(models.Folder, name));
+            lock (_publish)
+            {
+                Publish(staging.FullName, Path.Combine(models.Folder, name));
+            }
+
             models.Rescan(settle: false);
             var installed = models.Find(name);
             return installed is { State: ModelState.Broken }
@@ -78,7 +85,16 @@ internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader 
             Directory.Move(target, old);
         }
 
-        Directory.Move(staging, target);
+        try
+        {
+            Directory.Move(staging, target);
+        }
+        catch when (Directory.Exists(old))
+        {
+            Directory.Move(old, target);
+            throw;
+        }
+
         if (Directory.Exists(old))
         {
             Directory.Delete(old, recursive: true);

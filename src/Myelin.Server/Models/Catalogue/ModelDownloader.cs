@@ -15,6 +15,7 @@ namespace Myelin.Server.Models.Catalogue;
 internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror mirror, HttpClient http, ILogger<ModelDownloader> log)
 {
     private const int BufferBytes = 128 * 1024;
+    private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
 
     private string Folder => Path.Combine(options.Data, "downloads");
 
@@ -47,7 +48,7 @@ internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror
                 await DownloadAsync(file, part, progress, cancellationToken);
             }
         }
-        catch (Exception e) when (e is HttpRequestException or IOException && !cancellationToken.IsCancellationRequested)
+        catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException && !cancellationToken.IsCancellationRequested)
         {
             throw new RuntimeException($"{file.Path} could not be fetched from {file.Url ?? file.Package}: {e.Message}. Where the network is closed, put the file into the mirror folder (model-mirror).", retryable: true, e);
         }
@@ -73,15 +74,18 @@ internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror
 
         using var request = new HttpRequestMessage(HttpMethod.Get, file.Url);
         request.Headers.Range = have > 0 && have < file.Size ? new RangeHeaderValue(have, null) : null;
-        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken);
+        using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        silence.CancelAfter(s_silence);
+        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, silence.Token);
         response.EnsureSuccessStatusCode();
         var resumed = response.StatusCode == HttpStatusCode.PartialContent;
-        await using var source = await response.Content.ReadAsStreamAsync(cancellationToken);
+        await using var source = await response.Content.ReadAsStreamAsync(silence.Token);
         await using var sink = new FileStream(part, resumed ? FileMode.Append : FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes, FileOptions.Asynchronous);
         var buffer = new byte[BufferBytes];
         var done = resumed ? have : 0;
-        for (int read; (read = await source.ReadAsync(buffer, cancellationToken)) > 0;)
+        for (int read; (read = await source.ReadAsync(buffer, silence.Token)) > 0;)
         {
+            silence.CancelAfter(s_silence);
             done += read;
             if (done > file.Size)
             {

@@ -68,10 +68,12 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         Database.ReadAsync(
             session =>
             {
+                // Few jobs run, and pollers ask for them: the partial index answers without a walk through all that is remembered.
+                var running = filter.State == JobState.Running ? "INDEXED BY jobs_running WHERE state = 1 AND" : "WHERE";
                 using var rows = session.Prepare(
                     $"""
                     SELECT {JobRow.Columns} FROM jobs
-                    WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4)
+                    {running} (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4)
                     ORDER BY id DESC LIMIT ?5
                     """);
                 rows.Bind(1, before);

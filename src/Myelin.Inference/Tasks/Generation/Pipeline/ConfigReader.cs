@@ -24,7 +24,7 @@ internal sealed class ConfigReader(JsonElement root, string file, List<ModelErro
     {
         if (Get(key) is { ValueKind: JsonValueKind.Array } list)
         {
-            return list.GetArrayLength() == 2 && list[0].TryGetInt32(out var height) && list[1].TryGetInt32(out var width) && height > 0 && width > 0
+            return list.GetArrayLength() == 2 && Whole(list[0], out var height) && Whole(list[1], out var width) && height > 0 && width > 0
                 ? (height, width)
                 : Wrong<(int, int)>(key, "must be a number or a list of height and width");
         }
@@ -38,7 +38,13 @@ internal sealed class ConfigReader(JsonElement root, string file, List<ModelErro
 
     /// <summary>The last number of a list, 0 where there is none.</summary>
     public int Last(string key) =>
-        Get(key) is { ValueKind: JsonValueKind.Array } list && list.GetArrayLength() > 0 && list[list.GetArrayLength() - 1].TryGetInt32(out var last) ? last : 0;
+        Get(key) is { ValueKind: JsonValueKind.Array } list && list.GetArrayLength() > 0 && Whole(list[list.GetArrayLength() - 1], out var last) ? last : 0;
+
+    private static bool Whole(JsonElement value, out int number)
+    {
+        number = 0;
+        return value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out number);
+    }
 
     /// <summary>Numbers per channel, or null where absent.</summary>
     public float[]? Numbers(string key, int count)
