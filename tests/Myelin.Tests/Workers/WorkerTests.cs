@@ -89,9 +89,11 @@ public sealed class WorkerTests : IDisposable
     {
         using var release = new SemaphoreSlim(0);
         var started = 0;
+        var interrupted = 0;
         var task = new TestTask(async (_, _, token) =>
         {
             Interlocked.Increment(ref started);
+            using var counted = token.Register(() => Interlocked.Increment(ref interrupted));
             await release.WaitAsync(token);
             return TestTask.Done();
         });
@@ -111,6 +113,7 @@ public sealed class WorkerTests : IDisposable
         cancel.Status.ShouldBe(CancelStatus.Requested);
         cancel.Job!.State.ShouldBe(JobState.Cancelled);
         took.ShouldBeLessThan(TimeSpan.FromSeconds(1.5));
+        interrupted.ShouldBe(1);
         foreach (var other in jobs.Where(j => j.Id != jobs[4].Id))
         {
             (await host.Jobs.GetAsync(other.Id, Token))!.State.ShouldBe(JobState.Running);
