@@ -19,6 +19,6 @@ internal sealed class PreviewWatch(MyelinClient client, LivePicture live, bool w
             }
         }
 
-        live.Bar(job.Progress?.Fraction, JobFollower.Describe(job));
+        live.Bar(job.State == JobState.Succeeded ? 1 : job.Progress?.Fraction, JobFollower.Describe(job));
     }
 }

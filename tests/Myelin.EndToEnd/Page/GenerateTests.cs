@@ -43,8 +43,22 @@ public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<Browse
         await Expect(tab.Page.Locator("#gallery li")).ToHaveCountAsync(0);
     }
 
+    [Fact]
+    public async Task BuiltInModel_RedApple_IsInTheGalleryAfterwards()
+    {
+        await using var tab = await browser.OpenAsync(hash: "#generate");
+        await Expect(tab.Page.Locator("#generate-model")).ToHaveValueAsync("emoji-diffusion"); // the only one: nothing to choose
+        await tab.Page.FillAsync("#prompt", "red apple");
+        await tab.Page.Locator("#prompt").PressAsync("Control+Enter");
+        await tab.Chip("#generate-stage", "succeeded").WaitForAsync(new() { Timeout = 60_000 });
+        await Expect(tab.Page.Locator("#gallery li").First).ToContainTextAsync("red apple");
+        await tab.ScreenshotAsync("apple");
+        tab.Faults.ShouldBeEmpty();
+    }
+
     private static async Task SubmitAsync(BrowserPage tab, int steps)
     {
+        await tab.Page.SelectOptionAsync("#generate-model", "tiny");
         await tab.Page.FillAsync("#prompt", "red apple");
         foreach (var (name, value) in new[] { ("steps", steps), ("width", 256), ("height", 256), ("seed", 7) })
         {

@@ -66,7 +66,8 @@ public sealed class CommandTests
     [InlineData("is a number", "detect", "samples/portrait.jpg", "-m", "faces", "-p", "threshold=high")]
     [InlineData("must be a folder", "detect", "samples/portrait.jpg", "samples/sign.jpg", "-o", "x.jpg")]
     [InlineData("--help", "detec")]
-    [InlineData("no model for text-to-image", "generate", "red apple")]
+    [InlineData("faces does object-detection", "generate", "red apple", "-m", "faces")]
+    [InlineData("is not width x height", "generate", "red apple", "--size", "big")]
     public async Task WrongArguments_AreExitCodeTwoWithTheCure(string says, params string[] arguments)
     {
         await using var server = await RunningServer.StartAsync();
@@ -74,6 +75,24 @@ public sealed class CommandTests
         result.Code.ShouldBe(2, result.Error);
         result.Output.ShouldBeEmpty();
         result.Error.ShouldContain(says == "is the server's" ? "parameters.threshold" : says);
+    }
+
+    [Fact]
+    public async Task Generate_SameSeed_WritesTheSamePictureAndNamesTheSeed()
+    {
+        await using var server = await RunningServer.StartAsync();
+        using var folder = new TemporaryFolder();
+        foreach (var name in new[] { "a.png", "b.png" })
+        {
+            var result = await CliProcess.RunAsync(
+                server.Address, "generate", "red apple", "-m", "emoji-diffusion", "--steps", "4", "--seed", "7", "-o", folder.Combine(name), "--preview");
+            result.Code.ShouldBe(0, result.Error);
+            result.Output.ShouldBe($"{folder.Combine(name)}\tseed 7\n");
+        }
+
+        var picture = await File.ReadAllBytesAsync(folder.Combine("a.png"), Token);
+        picture[..4].ShouldBe([0x89, (byte)'P', (byte)'N', (byte)'G']);
+        (await File.ReadAllBytesAsync(folder.Combine("b.png"), Token)).ShouldBe(picture);
     }
 
     [Fact]
@@ -165,10 +184,11 @@ public sealed class CommandTests
     public async Task WrongKey_IsRefusedWithoutBeingShown()
     {
         await using var server = await RunningServer.StartAsync();
-        using var cli = CliProcess.Start(server.Address, new Dictionary<string, string> { ["MYELIN_API_KEY"] = "mk_wrong_0123456789" }, null, "models");
+        var key = $"mk_{new string('a', 12)}_{new string('b', 52)}"; // well-formed, of no server
+        using var cli = CliProcess.Start(server.Address, new Dictionary<string, string> { ["MYELIN_API_KEY"] = key }, null, "models");
         var result = await cli.EndAsync();
         result.Code.ShouldBe(2);
         result.Error.ShouldContain("key");
-        (result.Output + result.Error).ShouldNotContain("mk_wrong");
+        (result.Output + result.Error).ShouldNotContain("bbbb");
     }
 }
