@@ -82,6 +82,9 @@ internal static class MyelinServer
         app.MapMyelin();
         app.MapCatalogue();
         app.MapImages();
+
+        // From the first word of a shutdown on nothing more is accepted; what was accepted is drained or kept.
+        app.Lifetime.ApplicationStopping.Register(() => app.Services.GetRequiredService<JobService>().Close());
         return app;
     }
 

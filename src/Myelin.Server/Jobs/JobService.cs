@@ -22,6 +22,7 @@ internal sealed partial class JobService(
     DiskSpace disk,
     JobInstruments instruments,
     JobIds ids,
+    SettleParameters settle,
     MyelinOptions options,
     TimeProvider time,
     ILogger<JobService> logger)
@@ -248,7 +249,7 @@ internal sealed partial class JobService(
         Key = submission.Key,
         Deadline = submission.Deadline,
         Callback = submission.Callback,
-        Parameters = submission.Parameters,
+        Parameters = settle(submission.Model, submission.Parameters),
         Inputs = described,
         CreatedAt = time.GetUtcNow(),
         IdempotencyKey = submission.IdempotencyKey,

@@ -28,6 +28,7 @@ internal static class JobsRegistration
         services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
         services.AddSingleton<JobInputs>();
         services.AddSingleton<JobIds>();
+        services.TryAddSingleton<SettleParameters>((_, parameters) => parameters);
         services.AddSingleton<DiskSpace>();
         services.AddSingleton<ServiceRates>();
         services.AddSingleton<JobEvents>();

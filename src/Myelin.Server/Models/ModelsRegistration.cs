@@ -1,3 +1,7 @@
+using System.Text.Json;
+using Myelin.Inference.Models;
+using Myelin.Inference.Tasks.Generation;
+using Myelin.Server.Jobs;
 using Myelin.Server.Models.Catalogue;
 
 namespace Myelin.Server.Models;
@@ -13,8 +17,19 @@ internal static class ModelsRegistration
             models.AddSystemTask(CatalogueInstallTask.Model, ActivatorUtilities.CreateInstance<CatalogueInstallTask>(provider, models));
             return models;
         })
+        .AddSingleton<SettleParameters>(provider =>
+        {
+            var models = provider.GetRequiredService<ModelRepository>();
+            return (model, parameters) => models.Find(model)?.Definition?.Task == TaskNames.TextToImage ? WithSeed(parameters) : parameters;
+        })
         .AddSingleton<Catalogue.Catalogue>()
         .AddSingleton<ModelMirror>()
         .AddSingleton(provider => ActivatorUtilities.CreateInstance<ModelDownloader>(provider, new HttpClient { Timeout = Timeout.InfiniteTimeSpan }))
         .AddHostedService<ModelWatcher>();
+
+    private static ReadOnlyMemory<byte> WithSeed(ReadOnlyMemory<byte> parameters)
+    {
+        using var document = JsonDocument.Parse(parameters);
+        return JsonSerializer.SerializeToUtf8Bytes(GenerationSeed.Settle(document.RootElement), JsonContext.Default.JsonElement);
+    }
 }

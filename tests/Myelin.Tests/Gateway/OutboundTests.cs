@@ -58,7 +58,7 @@ public sealed class OutboundTests
     [InlineData("file:///etc/passwd", "http")]
     public async Task Url_IntoTheServersOwnNetwork_IsRefused(string url, string reason)
     {
-        await using var server = await RunningServer.StartAsync(o => o with { Input = o.Input with { AllowUrls = true } }, worker: false);
+        await using var server = await RunningServer.StartAsync(o => o with { Input = o.Input with { AllowUrls = true, UrlHosts = "*" } }, worker: false);
 
         var problem = await server.Http.PostForProblemAsync("/v1/jobs", Http.Json($$$$"""{"model":"faces","input":{"image":{"url":"{{{{url}}}}"}}}"""));
 
@@ -77,7 +77,7 @@ public sealed class OutboundTests
     {
         await using var source = await SourceAsync();
         await using var server = await RunningServer.StartAsync(
-            o => o with { Input = o.Input with { AllowUrls = true, MaxBytes = 1 << 20, UrlTimeout = TimeSpan.FromSeconds(2) } },
+            o => o with { Input = o.Input with { AllowUrls = true, UrlHosts = "*", MaxBytes = 1 << 20, UrlTimeout = TimeSpan.FromSeconds(2) } },
             services => services.Replace(ServiceDescriptor.Singleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), TimeProvider.System, allowPrivate: true))),
             worker: false);
 

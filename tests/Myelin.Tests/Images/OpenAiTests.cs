@@ -18,7 +18,7 @@ public sealed class OpenAiTests(TinyDiffusion tiny) : IClassFixture<TinyDiffusio
         seen["models"]!.AsArray().ShouldContain(m => m!["id"]!.GetValue<string>() == TinyDiffusion.Model && m["owned_by"]!.GetValue<string>() == "myelin");
         seen["count"]!.GetValue<int>().ShouldBe(2);
         seen["png"]!.AsArray().Select(p => p!.GetValue<string>()).ShouldAllBe(p => p == "PNG");
-        seen["same"]!.GetValue<bool>().ShouldBeTrue("the same seed alone and in a batch, by URL and inline");
+        seen["same"]!.GetValue<bool>().ShouldBeTrue("the same seed, by URL and inline");
         seen["jpeg"]!.GetValue<string>().ShouldBe("ffd8");
         var events = seen["events"]!.AsArray().Select(e => e!["type"]!.GetValue<string>()).ToList();
         events[^1].ShouldBe("image_generation.completed");

@@ -16,7 +16,8 @@ seen.first = one.data[0].b64_json
 
 const again = await client.images.generate({ model, prompt: 'a red apple', n: 1, size: '64x64', response_format: 'url', steps: 2, seed: 7 })
 seen.url = again.data[0].url
-seen.same = Buffer.from(await (await fetch(again.data[0].url)).arrayBuffer()).toString('base64') === one.data[0].b64_json
+const third = await client.images.generate({ model, prompt: 'a red apple', n: 1, size: '64x64', response_format: 'b64_json', steps: 2, seed: 7 })
+seen.same = Buffer.from(await (await fetch(again.data[0].url)).arrayBuffer()).toString('base64') === third.data[0].b64_json
 
 const jpeg = await client.images.generate({ model, prompt: 'a red apple', output_format: 'jpeg', size: '64x64', steps: 2 })
 seen.jpeg = Buffer.from(jpeg.data[0].b64_json, 'base64').subarray(0, 2).toString('hex')
