@@ -21,6 +21,32 @@ internal sealed class HttpLoad(Uri server, byte[] request)
         return new LoadResult(latencies, statuses, elapsed);
     }
 
+    /// <summary>Sends once over each of <paramref name="clients"/> connections, all at the same moment.</summary>
+    public async Task<LoadResult> BurstAsync(int clients)
+    {
+        var sockets = new Socket[clients];
+        for (var i = 0; i < clients; i++)
+        {
+            sockets[i] = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+            await sockets[i].ConnectAsync(server.Host, server.Port);
+        }
+
+        var clock = Stopwatch.StartNew();
+        var results = await Task.WhenAll(sockets.Select(socket => Task.Run(async () =>
+        {
+            using (socket)
+            {
+                var buffer = new byte[8192];
+                var start = Stopwatch.GetTimestamp();
+                await socket.SendAsync(request);
+                var status = await ReceiveAsync(socket, buffer);
+                return (Latency: Stopwatch.GetElapsedTime(start).TotalMilliseconds, Status: status);
+            }
+        })));
+        return new LoadResult(
+            [.. results.Select(r => r.Latency).Order()], results.GroupBy(r => r.Status).ToDictionary(g => g.Key, g => g.Count()), clock.Elapsed);
+    }
+
     private async Task<(List<double> Latencies, Dictionary<int, int> Statuses)> ConnectionAsync(Stopwatch clock, TimeSpan duration)
     {
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
