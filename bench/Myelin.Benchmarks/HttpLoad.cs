@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Net.Sockets;
-using System.Text;
 
 namespace Myelin.Benchmarks;
 
@@ -21,7 +20,11 @@ internal sealed class HttpLoad(Uri server, byte[] request)
         return new LoadResult(latencies, statuses, elapsed);
     }
 
-    /// <summary>Sends once over each of <paramref name="clients"/> connections, all at the same moment.</summary>
+    /// <summary>
+    /// Sends once over each of <paramref name="clients"/> connections, all at the same moment, from one thread that
+    /// blocks: a client of a few microseconds a request, so that what is measured is the server. Each answer is read in
+    /// the order of the sockets, so its latency is an upper bound.
+    /// </summary>
     public async Task<LoadResult> BurstAsync(int clients)
     {
         var sockets = new Socket[clients];
@@ -31,20 +34,38 @@ internal sealed class HttpLoad(Uri server, byte[] request)
             await sockets[i].ConnectAsync(server.Host, server.Port);
         }
 
+        return await Task.Factory.StartNew(() => Burst(sockets), TaskCreationOptions.LongRunning);
+    }
+
+    private LoadResult Burst(Socket[] sockets)
+    {
         var clock = Stopwatch.StartNew();
-        var results = await Task.WhenAll(sockets.Select(socket => Task.Run(async () =>
+        var sent = new TimeSpan[sockets.Length];
+        for (var i = 0; i < sockets.Length; i++)
         {
-            using (socket)
+            sent[i] = clock.Elapsed;
+            sockets[i].Send(request);
+        }
+
+        var latencies = new double[sockets.Length];
+        var statuses = new Dictionary<int, int>();
+        var buffer = new byte[8192];
+        for (var i = 0; i < sockets.Length; i++)
+        {
+            using var socket = sockets[i];
+            var have = 0;
+            int status;
+            do
             {
-                var buffer = new byte[8192];
-                var start = Stopwatch.GetTimestamp();
-                await socket.SendAsync(request);
-                var status = await ReceiveAsync(socket, buffer);
-                return (Latency: Stopwatch.GetElapsedTime(start).TotalMilliseconds, Status: status);
+                have += socket.Receive(buffer.AsSpan(have));
             }
-        })));
-        return new LoadResult(
-            [.. results.Select(r => r.Latency).Order()], results.GroupBy(r => r.Status).ToDictionary(g => g.Key, g => g.Count()), clock.Elapsed);
+            while (!TryParse(buffer.AsSpan(0, have), out status));
+            latencies[i] = (clock.Elapsed - sent[i]).TotalMilliseconds;
+            statuses[status] = statuses.GetValueOrDefault(status) + 1;
+        }
+
+        Array.Sort(latencies);
+        return new LoadResult(latencies, statuses, clock.Elapsed);
     }
 
     private async Task<(List<double> Latencies, Dictionary<int, int> Statuses)> ConnectionAsync(Stopwatch clock, TimeSpan duration)
@@ -78,18 +99,19 @@ internal sealed class HttpLoad(Uri server, byte[] request)
             }
 
             have += read;
-            var head = buffer.AsSpan(0, have).IndexOf("\r\n\r\n"u8);
-            if (head < 0)
-            {
-                continue;
-            }
-
-            var status = int.Parse(Encoding.ASCII.GetString(buffer, 9, 3), System.Globalization.CultureInfo.InvariantCulture);
-            if (Complete(buffer.AsSpan(0, have), head))
+            if (TryParse(buffer.AsSpan(0, have), out var status))
             {
                 return status;
             }
         }
+    }
+
+    /// <summary>False until the whole answer is there.</summary>
+    private static bool TryParse(ReadOnlySpan<byte> answer, out int status)
+    {
+        var head = answer.IndexOf("\r\n\r\n"u8);
+        status = head < 0 ? 0 : int.Parse(answer.Slice(9, 3), System.Globalization.CultureInfo.InvariantCulture);
+        return head >= 0 && Complete(answer, head);
     }
 
     /// <summary>True when the whole body is there, by content length or by the last chunk.</summary>

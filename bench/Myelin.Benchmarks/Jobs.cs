@@ -48,7 +48,7 @@ internal static class Jobs
         var load = new HttpLoad(server.Address, Request("/v1/jobs", "application/json", Encoding.UTF8.GetBytes(IrisInput)));
         await load.RunAsync(16, TimeSpan.FromSeconds(1));
         var table = new Table("submissions at once", "p50 ms", "p99 ms", "longest ms", "answers");
-        for (var round = 0; round < 3; round++)
+        for (var round = 0; round < 5; round++)
         {
             var result = await load.BurstAsync(2000);
             table.Add(2000, result.Percentile(0.5), result.Percentile(0.99), result.Percentile(1), string.Join(", ", result.Statuses.Select(s => $"{s.Key}×{s.Value}")));
