@@ -13,6 +13,9 @@ internal sealed class OnnxCall(IReadOnlyList<Tensor> inputs, CancellationToken c
 
     public CancellationToken CancellationToken { get; } = cancellationToken;
 
+    /// <summary>How long the network ran; set before the result.</summary>
+    public TimeSpan Compute { get; set; }
+
     /// <summary>False where the caller has left.</summary>
     public bool TryBegin() => Interlocked.Exchange(ref _taken, 1) == 0;
 

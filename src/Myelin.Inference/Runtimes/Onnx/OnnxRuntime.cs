@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 using Microsoft.ML.OnnxRuntime;
 
@@ -13,11 +14,13 @@ public sealed class OnnxRuntime : IRuntime
     private readonly OnnxSession _session;
     private readonly Channel<OnnxCall> _queue;
     private readonly Task[] _instances;
+    private readonly RuntimeCounter _counter = new();
     private int _disposed;
 
     private OnnxRuntime(OnnxSession session, OnnxOptions options)
     {
         _session = session;
+        Capabilities = new RuntimeCapabilities("native", options.Instances, Progress: false, Cancel: true);
         _queue = Channel.CreateBounded<OnnxCall>(new BoundedChannelOptions(options.MaxWaiting) { FullMode = BoundedChannelFullMode.Wait });
         _instances = [.. Enumerable.Range(0, options.Instances).Select(Start)];
     }
@@ -25,6 +28,10 @@ public sealed class OnnxRuntime : IRuntime
     public IReadOnlyList<TensorSpec> Inputs => _session.Inputs;
 
     public IReadOnlyList<TensorSpec> Outputs => _session.Outputs;
+
+    public RuntimeCapabilities Capabilities { get; }
+
+    public RuntimeStatistics Statistics => _counter.Statistics;
 
     /// <summary>Loads a network by path, so that weights stored beside the file are found and mapped, not read.</summary>
     /// <exception cref="RuntimeException">The file is not a network this build can run; the message says why. Never worth a repeat.</exception>
@@ -35,25 +42,42 @@ public sealed class OnnxRuntime : IRuntime
         return new OnnxRuntime(OnnxSession.Load(path, options), options);
     }
 
-    public async ValueTask<TensorSet> InferAsync(IReadOnlyList<Tensor> inputs, CancellationToken cancellationToken)
+    public async ValueTask<TensorSet> InferAsync(IReadOnlyList<Tensor> inputs, IProgress<RuntimeProgress>? progress, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
         _session.Check(inputs);
-        var call = new OnnxCall(inputs, cancellationToken);
+        _counter.Begin();
         try
         {
+            var call = new OnnxCall(inputs, cancellationToken);
             await _queue.Writer.WriteAsync(call, cancellationToken).ConfigureAwait(false);
+
+            // Ends a call that waits. One that runs is interrupted by the session, and there is no earlier way out: the
+            // inputs are pinned, and the caller may reuse them once this returns.
+            using var abandon = cancellationToken.UnsafeRegister(static state => ((OnnxCall)state!).Abandon(), call);
+            var outputs = await call.Task.ConfigureAwait(false);
+            _counter.Succeeded(call.Compute);
+            return outputs;
+        }
+        catch (OperationCanceledException)
+        {
+            _counter.Cancelled();
+            throw;
         }
         catch (ChannelClosedException)
         {
+            _counter.Failed();
             throw new ObjectDisposedException(nameof(OnnxRuntime));
         }
-
-        // Ends a call that waits. One that runs is interrupted by the session, and there is no earlier way out: the
-        // inputs are pinned, and the caller may reuse them once this returns.
-        using var abandon = cancellationToken.UnsafeRegister(static state => ((OnnxCall)state!).Abandon(), call);
-        return await call.Task.ConfigureAwait(false);
+        catch
+        {
+            _counter.Failed();
+            throw;
+        }
     }
+
+    public async ValueTask DrainAsync(CancellationToken cancellationToken) =>
+        await _counter.DrainAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
 
     public async ValueTask DisposeAsync()
     {
@@ -88,7 +112,10 @@ public sealed class OnnxRuntime : IRuntime
 
             try
             {
-                call.TrySetResult(_session.Run(call.Inputs, options, call.CancellationToken));
+                var start = Stopwatch.GetTimestamp();
+                var outputs = _session.Run(call.Inputs, options, call.CancellationToken);
+                call.Compute = Stopwatch.GetElapsedTime(start);
+                call.TrySetResult(outputs);
             }
             catch (OperationCanceledException) when (call.CancellationToken.IsCancellationRequested)
             {
