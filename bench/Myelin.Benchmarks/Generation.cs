@@ -109,7 +109,12 @@ internal static class Generation
         {
             var tiny = new ModelDefinition
             {
-                Name = "tiny-sd", Revision = "1", Task = TaskNames.TextToImage, ModelFolder = golden, Folder = golden, Settings = JsonSerializer.SerializeToElement(new { }),
+                Name = "tiny-sd",
+                Revision = "1",
+                Task = TaskNames.TextToImage,
+                ModelFolder = golden,
+                Folder = golden,
+                Settings = JsonSerializer.SerializeToElement(new { }),
             };
             yield return (tiny, 64);
             yield return (tiny, 256);

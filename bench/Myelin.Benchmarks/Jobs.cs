@@ -46,7 +46,7 @@ internal static class Jobs
     {
         await using var server = await StartAsync(roles: "gateway,coordinator", queueLimit: 100, "iris");
         var load = new HttpLoad(server.Address, Request("/v1/jobs", "application/json", Encoding.UTF8.GetBytes(IrisInput)));
-        await load.RunAsync(16, TimeSpan.FromSeconds(1));
+        await load.RunAsync(64, TimeSpan.FromSeconds(6));
         var table = new Table("submissions at once", "p50 ms", "p99 ms", "longest ms", "answers");
         for (var round = 0; round < 5; round++)
         {

@@ -7,13 +7,13 @@ namespace Myelin.Cli;
 /// <summary>Help that teaches: the standard text, then examples of the command that was asked about.</summary>
 internal static class Help
 {
-    private static readonly Dictionary<Command, string[]> Examples = [];
+    private static readonly Dictionary<Command, string[]> s_examples = [];
 
     /// <summary>Attaches examples; each is a whole line that works when pasted.</summary>
     public static T WithExamples<T>(this T command, params string[] lines)
         where T : Command
     {
-        Examples[command] = lines;
+        s_examples[command] = lines;
         return command;
     }
 
@@ -47,7 +47,7 @@ internal static class Help
         {
             var code = standard.Invoke(parseResult);
             var output = parseResult.InvocationConfiguration.Output;
-            if (Examples.TryGetValue(parseResult.CommandResult.Command, out var lines))
+            if (s_examples.TryGetValue(parseResult.CommandResult.Command, out var lines))
             {
                 output.WriteLine("Examples:");
                 foreach (var line in lines)

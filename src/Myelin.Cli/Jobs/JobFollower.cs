@@ -5,7 +5,7 @@ namespace Myelin.Cli.Jobs;
 /// <summary>Stays with a job until its end; when the caller leaves, the job is cancelled on the server.</summary>
 internal static class JobFollower
 {
-    private static readonly TimeSpan CancelPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_cancelPatience = TimeSpan.FromSeconds(5);
 
     /// <param name="changed">Hears every state and every step.</param>
     /// <param name="cancelOnLeave">False for one who only watches somebody's job.</param>
@@ -27,7 +27,7 @@ internal static class JobFollower
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && cancelOnLeave)
         {
-            using var patience = new CancellationTokenSource(CancelPatience);
+            using var patience = new CancellationTokenSource(s_cancelPatience);
             try
             {
                 var after = await client.CancelAsync(job.Id, patience.Token);

@@ -15,7 +15,7 @@ internal sealed class JpegDecoder
         35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
     ];
 
-    private static readonly float[] _cosines = Cosines();
+    private static readonly float[] s_cosines = Cosines();
 
     private readonly byte[] _data;
     private readonly int[][] _quantisers = new int[4][];
@@ -276,7 +276,7 @@ internal sealed class JpegDecoder
                 var sum = 0f;
                 for (var u = 0; u < 8; u++)
                 {
-                    sum += coefficients[(v * 8) + u] * _cosines[(x * 8) + u];
+                    sum += coefficients[(v * 8) + u] * s_cosines[(x * 8) + u];
                 }
 
                 rows[(v * 8) + x] = sum;
@@ -290,7 +290,7 @@ internal sealed class JpegDecoder
                 var sum = 0f;
                 for (var v = 0; v < 8; v++)
                 {
-                    sum += rows[(v * 8) + x] * _cosines[(y * 8) + v];
+                    sum += rows[(v * 8) + x] * s_cosines[(y * 8) + v];
                 }
 
                 plane[(y * stride) + x] = (byte)Math.Clamp(sum + 128.5f, 0, 255);

@@ -7,13 +7,13 @@ namespace Myelin.Inference.Tasks;
 /// <summary>Writes results: UTF-8, readable letters kept, numbers rounded to what they mean.</summary>
 internal static class TaskJson
 {
-    private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonWriterOptions s_options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>An object whose members <paramref name="write"/> adds.</summary>
     public static ReadOnlyMemory<byte> Object(Action<Utf8JsonWriter> write)
     {
         var buffer = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(buffer, Options))
+        using (var json = new Utf8JsonWriter(buffer, s_options))
         {
             json.WriteStartObject();
             write(json);

@@ -11,7 +11,7 @@ namespace Myelin.Inference.Tasks;
 /// <summary>The table of tasks. A new task is a folder beside this file and a row here.</summary>
 internal static class TaskKinds
 {
-    private static readonly TaskKind[] Table =
+    private static readonly TaskKind[] s_table =
     [
         DetectionTask.Kind,
         ClassificationTask.Kind,
@@ -21,9 +21,9 @@ internal static class TaskKinds
         ImageToImageTask.Kind,
     ];
 
-    public static IReadOnlyList<string> Names { get; } = [.. Table.Select(kind => kind.Name)];
+    public static IReadOnlyList<string> Names { get; } = [.. s_table.Select(kind => kind.Name)];
 
-    public static TaskKind? Find(string name) => Table.FirstOrDefault(kind => kind.Name == name);
+    public static TaskKind? Find(string name) => s_table.FirstOrDefault(kind => kind.Name == name);
 
     public static ModelException Unknown(ModelDefinition definition) =>
         new([new ModelError("model.yaml", "task", $"is '{definition.Task}', but must be one of: {string.Join(", ", Names)}")]);

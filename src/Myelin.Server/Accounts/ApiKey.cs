@@ -30,7 +30,7 @@ internal sealed record ApiKey
 internal static class ApiKeyText
 {
     private const string Alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-    private static readonly SearchValues<char> Letters = SearchValues.Create(Alphabet);
+    private static readonly SearchValues<char> s_letters = SearchValues.Create(Alphabet);
     private const string Prefix = "mk_";
     public const int IdLength = 12;
     public const int SecretLength = 52; // 260 bits
@@ -52,7 +52,7 @@ internal static class ApiKeyText
 
         id = text.Slice(Prefix.Length, IdLength);
         secret = text[(Prefix.Length + IdLength + 1)..];
-        return !id.ContainsAnyExcept(Letters) && !secret.ContainsAnyExcept(Letters);
+        return !id.ContainsAnyExcept(s_letters) && !secret.ContainsAnyExcept(s_letters);
     }
 
     /// <param name="secret">Of a parsed key: ASCII.</param>

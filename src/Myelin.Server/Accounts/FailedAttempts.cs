@@ -12,7 +12,7 @@ internal sealed class FailedAttempts(TimeProvider time)
 {
     public const int Limit = 20;
     private const int MaxAddresses = 10_000;
-    private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_window = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentDictionary<IPAddress, Count> _counts = new();
 
@@ -24,7 +24,7 @@ internal sealed class FailedAttempts(TimeProvider time)
         {
             foreach (var (old, entry) in _counts)
             {
-                if (time.GetElapsedTime(entry.Since, now) > Window)
+                if (time.GetElapsedTime(entry.Since, now) > s_window)
                 {
                     _counts.TryRemove(old, out _);
                 }
@@ -32,16 +32,16 @@ internal sealed class FailedAttempts(TimeProvider time)
 
             if (_counts.Count >= MaxAddresses)
             {
-                return Window; // an attack from everywhere: failures wait, keys pass
+                return s_window; // an attack from everywhere: failures wait, keys pass
             }
         }
 
         var count = _counts.AddOrUpdate(
             address ?? IPAddress.None,
             static (_, now) => new Count(now, 1),
-            (_, old, now) => time.GetElapsedTime(old.Since, now) > Window ? new Count(now, 1) : old with { Failures = old.Failures + 1 },
+            (_, old, now) => time.GetElapsedTime(old.Since, now) > s_window ? new Count(now, 1) : old with { Failures = old.Failures + 1 },
             now);
-        return count.Failures > Limit ? Window - time.GetElapsedTime(count.Since, now) : null;
+        return count.Failures > Limit ? s_window - time.GetElapsedTime(count.Since, now) : null;
     }
 
     private sealed record Count(long Since, int Failures);

@@ -18,8 +18,8 @@ internal enum KeyVerdict
 internal sealed partial class KeyRing(IKeyStore store, TimeProvider time, ILogger<KeyRing> logger)
 {
     public static readonly TimeSpan Freshness = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan TouchInterval = TimeSpan.FromMinutes(1);
-    private static readonly byte[] NoHash = new byte[SHA256.HashSizeInBytes];
+    private static readonly TimeSpan s_touchInterval = TimeSpan.FromMinutes(1);
+    private static readonly byte[] s_noHash = new byte[SHA256.HashSizeInBytes];
 
     private readonly ConcurrentDictionary<string, Entry> _entries = new(StringComparer.Ordinal);
 
@@ -48,7 +48,7 @@ internal sealed partial class KeyRing(IKeyStore store, TimeProvider time, ILogge
         if (key is null)
         {
             // The same work as for a key that exists: how long an answer takes tells nothing.
-            _ = Matches(NoHash, secret);
+            _ = Matches(s_noHash, secret);
             _entries.TryRemove(id, out _);
             return (KeyVerdict.Unknown, null);
         }
@@ -56,7 +56,7 @@ internal sealed partial class KeyRing(IKeyStore store, TimeProvider time, ILogge
         var entry = new Entry(key, new Caller(key.Tenant, key.Scopes, key.Id), time.GetTimestamp());
         _entries[id] = entry;
         var result = Verify(entry, secret);
-        if (result.Verdict == KeyVerdict.Valid && (key.LastUsed is not { } last || time.GetUtcNow() - last > TouchInterval))
+        if (result.Verdict == KeyVerdict.Valid && (key.LastUsed is not { } last || time.GetUtcNow() - last > s_touchInterval))
         {
             _ = TouchAsync(id);
         }

@@ -9,7 +9,7 @@ namespace Myelin.Server.Jobs;
 /// </summary>
 internal sealed class JobArtifactEndpoint(JobService jobs)
 {
-    private static readonly string[] Shown = ["image/jpeg", "image/png", "image/webp", "image/avif", "image/gif", "application/json", "text/plain"];
+    private static readonly string[] s_shown = ["image/jpeg", "image/png", "image/webp", "image/avif", "image/gif", "application/json", "text/plain"];
 
     public async Task<IResult> HandleAsync(string id, string name, HttpContext context)
     {
@@ -55,7 +55,7 @@ internal sealed class JobArtifactEndpoint(JobService jobs)
 
     private static string Disposition(string contentType, string name)
     {
-        var disposition = new ContentDispositionHeaderValue(Shown.Contains(contentType) ? "inline" : "attachment");
+        var disposition = new ContentDispositionHeaderValue(s_shown.Contains(contentType) ? "inline" : "attachment");
         disposition.SetHttpFileName(name);
         return disposition.ToString();
     }

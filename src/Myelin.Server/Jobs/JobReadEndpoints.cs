@@ -8,7 +8,7 @@ namespace Myelin.Server.Jobs;
 /// <summary>Reading, listing and cancelling jobs.</summary>
 internal sealed class JobReadEndpoints(JobService jobs, IHostApplicationLifetime lifetime)
 {
-    private static readonly string NotHere = "there is no such job; ids are in the answer of POST /v1/jobs and in the list";
+    private static readonly string s_notHere = "there is no such job; ids are in the answer of POST /v1/jobs and in the list";
 
     public async Task<Results<Reply<Job>, ProblemResult>> GetAsync(string id, HttpContext context)
     {
@@ -99,7 +99,7 @@ internal sealed class JobReadEndpoints(JobService jobs, IHostApplicationLifetime
     public static async ValueTask<JobRecord?> FindAsync(JobService jobs, string id, HttpContext context) =>
         await jobs.GetAsync(id, context.RequestAborted) is { } job && job.Tenant == context.Caller().Tenant ? job : null;
 
-    public static ProblemResult NotFound() => new(ProblemTypes.NotFound, NotHere);
+    public static ProblemResult NotFound() => new(ProblemTypes.NotFound, s_notHere);
 
     public static ProblemResult Purged(JobRecord job) =>
         new(ProblemTypes.Gone, $"result and artifacts were kept until {job.ExpiresAt:u}; submit the job again");

@@ -15,7 +15,7 @@ namespace Myelin.Server.Jobs;
 /// </summary>
 internal sealed class SubmissionCheck(ModelRepository models, SubmissionParts parts, MyelinOptions options, TimeProvider time)
 {
-    private static readonly byte[] NoParameters = "{}"u8.ToArray();
+    private static readonly byte[] s_noParameters = "{}"u8.ToArray();
 
     public async ValueTask<(JobSubmission? Submission, ProblemResult? Refusal)> CheckAsync(
         SubmissionDraft draft, string tenant, string? idempotencyKey, CancellationToken cancellationToken)
@@ -143,7 +143,7 @@ internal sealed class SubmissionCheck(ModelRepository models, SubmissionParts pa
         Callback = draft.CallbackUrl is { } url ? new JobCallback(url, draft.CallbackSecret) : null,
 
         // Copied: the record outlives the body's buffer.
-        Parameters = draft.Parameters.IsEmpty ? NoParameters : draft.Parameters.ToArray(),
+        Parameters = draft.Parameters.IsEmpty ? s_noParameters : draft.Parameters.ToArray(),
         Files = files,
         IdempotencyKey = idempotencyKey,
         TraceParent = Activity.Current?.Id,

@@ -11,8 +11,8 @@ namespace Myelin.Server.Jobs;
 /// </summary>
 internal static class SubmissionJson
 {
-    private static readonly SubmissionDraft Nothing = new();
-    private static readonly JsonReaderOptions Options = new() { MaxDepth = Limits.JsonDepth, CommentHandling = JsonCommentHandling.Disallow };
+    private static readonly SubmissionDraft s_nothing = new();
+    private static readonly JsonReaderOptions s_options = new() { MaxDepth = Limits.JsonDepth, CommentHandling = JsonCommentHandling.Disallow };
 
     /// <returns>Why the body cannot be read; wrong fields go to the draft's errors.</returns>
     public static Problem? Parse(Memory<byte> body, SubmissionDraft draft) => Guard(body, draft, "", static (body, draft) => Read(body, draft));
@@ -20,7 +20,7 @@ internal static class SubmissionJson
     /// <summary>The field <c>parameters</c> of a form.</summary>
     public static Problem? ParseParameters(Memory<byte> field, SubmissionDraft draft) => Guard(field, draft, "parameters: ", static (field, draft) =>
     {
-        var reader = new Utf8JsonReader(field.Span, Options);
+        var reader = new Utf8JsonReader(field.Span, s_options);
         ReadParameters(ref reader, field, draft);
         reader.Read();
     });
@@ -28,15 +28,15 @@ internal static class SubmissionJson
     /// <summary>The field <c>callback</c> of a form, where it is JSON.</summary>
     public static Problem? ParseCallback(Memory<byte> field, SubmissionDraft draft) => Guard(field, draft, "callback: ", static (field, draft) =>
     {
-        var reader = new Utf8JsonReader(field.Span, Options);
+        var reader = new Utf8JsonReader(field.Span, s_options);
         ReadCallback(ref reader, draft);
         reader.Read();
     });
 
     /// <summary>Why bytes are no JSON that may be kept; null when they are.</summary>
-    public static Problem? Check(Memory<byte> json) => Guard(json, Nothing, "", static (json, _) =>
+    public static Problem? Check(Memory<byte> json) => Guard(json, s_nothing, "", static (json, _) =>
     {
-        var reader = new Utf8JsonReader(json.Span, Options);
+        var reader = new Utf8JsonReader(json.Span, s_options);
         while (reader.Read())
         {
         }
@@ -76,7 +76,7 @@ internal static class SubmissionJson
         // Rare, and checked here once, so that no later reading of a slice meets it.
         if (body.IndexOf(@"\ud"u8) >= 0 || body.IndexOf(@"\uD"u8) >= 0)
         {
-            var reader = new Utf8JsonReader(body, Options);
+            var reader = new Utf8JsonReader(body, s_options);
             while (reader.Read())
             {
                 if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueIsEscaped)
@@ -102,7 +102,7 @@ internal static class SubmissionJson
 
     private static void Read(Memory<byte> body, SubmissionDraft draft)
     {
-        var reader = new Utf8JsonReader(body.Span, Options);
+        var reader = new Utf8JsonReader(body.Span, s_options);
         reader.Read();
         if (reader.TokenType != JsonTokenType.StartObject)
         {

@@ -35,7 +35,7 @@ internal sealed class InferenceInstruments : IDisposable
 
     /// <summary>Shows the requests that wait, by model; once.</summary>
     public void ObservePending(Func<IEnumerable<(string Model, int Count)>> pending) => _meter.CreateObservableGauge(
-        "nv_inference_pending_request_count", () => pending().Select(p => new Measurement<int>(p.Count, Model(p.Model), Version)), description: "Requests that wait for execution.");
+        "nv_inference_pending_request_count", () => pending().Select(p => new Measurement<int>(p.Count, Model(p.Model), s_version)), description: "Requests that wait for execution.");
 
     /// <param name="model">Name of the model.</param>
     /// <param name="times">Where the time went.</param>
@@ -44,18 +44,18 @@ internal sealed class InferenceInstruments : IDisposable
     public void Succeeded(string model, InferenceTimes times, int inferences = 1, int executions = 1)
     {
         var name = Model(model);
-        _success.Add(1, name, Version);
-        _count.Add(inferences, name, Version);
-        _executions.Add(executions, name, Version);
-        _request.Add(Microseconds(times.Total), name, Version);
-        _queue.Add(Microseconds(times.Queue), name, Version);
-        _computeInput.Add(Microseconds(times.Input), name, Version);
-        _computeInfer.Add(Microseconds(times.Infer), name, Version);
-        _computeOutput.Add(Microseconds(times.Output), name, Version);
+        _success.Add(1, name, s_version);
+        _count.Add(inferences, name, s_version);
+        _executions.Add(executions, name, s_version);
+        _request.Add(Microseconds(times.Total), name, s_version);
+        _queue.Add(Microseconds(times.Queue), name, s_version);
+        _computeInput.Add(Microseconds(times.Input), name, s_version);
+        _computeInfer.Add(Microseconds(times.Infer), name, s_version);
+        _computeOutput.Add(Microseconds(times.Output), name, s_version);
     }
 
     public void Failed(string model, InferenceFailure reason) =>
-        _failure.Add(1, Model(model), Version, new("reason", reason switch
+        _failure.Add(1, Model(model), s_version, new("reason", reason switch
         {
             InferenceFailure.Rejected => "REJECTED",
             InferenceFailure.Canceled => "CANCELED",
@@ -71,7 +71,7 @@ internal sealed class InferenceInstruments : IDisposable
     private static KeyValuePair<string, object?> Model(string model) => new("model", model);
 
     // Jobs do not yet say which revision ran them, and dashboards want the label.
-    private static readonly KeyValuePair<string, object?> Version = new("version", "1");
+    private static readonly KeyValuePair<string, object?> s_version = new("version", "1");
 
     private static long Microseconds(TimeSpan time) => (long)time.TotalMicroseconds;
 }

@@ -15,10 +15,10 @@ internal sealed class MetricFamily
 {
     public const int MaxSeries = 1000;
 
-    private static readonly double[] Seconds =
+    private static readonly double[] s_seconds =
         [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
-    private static readonly KeyValuePair<string, object?>[] OverflowTags = [new("otel_metric_overflow", true)];
+    private static readonly KeyValuePair<string, object?>[] s_overflowTags = [new("otel_metric_overflow", true)];
 
     private readonly ConcurrentDictionary<TagSet, MetricSeries> _series = new(new TagSetComparer());
     private readonly bool _observed;
@@ -54,7 +54,7 @@ internal sealed class MetricFamily
         {
             _ when shape == typeof(Counter<>) => new(instrument, MetricKind.Counter, observed: false, sets: false, null),
             _ when shape == typeof(ObservableCounter<>) => new(instrument, MetricKind.Counter, observed: true, sets: true, null),
-            _ when shape == typeof(Histogram<>) => new(instrument, MetricKind.Histogram, observed: false, sets: false, bounds ?? Seconds),
+            _ when shape == typeof(Histogram<>) => new(instrument, MetricKind.Histogram, observed: false, sets: false, bounds ?? s_seconds),
             _ when shape == typeof(UpDownCounter<>) => new(instrument, MetricKind.Gauge, observed: false, sets: false, null),
             _ => new(instrument, MetricKind.Gauge, instrument.IsObservable, sets: true, null),
         };
@@ -98,7 +98,7 @@ internal sealed class MetricFamily
 
         return _series.Count < MaxSeries
             ? _series.GetOrAdd(new TagSet(tags), new MetricSeries(Bounds))
-            : _series.GetOrAdd(new TagSet(OverflowTags), new MetricSeries(Bounds));
+            : _series.GetOrAdd(new TagSet(s_overflowTags), new MetricSeries(Bounds));
     }
 
     private static double[]? Advised<T>(Histogram<T> histogram) where T : struct =>

@@ -16,7 +16,7 @@ internal sealed class MetricsPage : IDisposable
     /// <summary>The meter of every capability of this server; created through <see cref="IMeterFactory"/>.</summary>
     public const string MeterName = "Myelin";
 
-    private static readonly string[] Meters = [MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime"];
+    private static readonly string[] s_meters = [MeterName, "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime"];
 
     private readonly MeterListener _listener = new();
     private readonly ConcurrentDictionary<string, ConcurrentBag<MetricFamily>> _families = new(StringComparer.Ordinal);
@@ -28,7 +28,7 @@ internal sealed class MetricsPage : IDisposable
         // A meter made by another server's factory in the same process (tests) is not ours.
         _listener.InstrumentPublished = (instrument, listener) =>
         {
-            if (Meters.Contains(instrument.Meter.Name) && (instrument.Meter.Scope is null || ReferenceEquals(instrument.Meter.Scope, factory)))
+            if (s_meters.Contains(instrument.Meter.Name) && (instrument.Meter.Scope is null || ReferenceEquals(instrument.Meter.Scope, factory)))
             {
                 var family = MetricFamily.Of(instrument);
                 _families.GetOrAdd(family.Name, static _ => []).Add(family);

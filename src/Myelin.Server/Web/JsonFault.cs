@@ -23,8 +23,8 @@ internal static class JsonFault
         var path = message.IndexOf(" Path:", StringComparison.Ordinal);
         end = (end, path) switch
         {
-            (< 0, < 0) => message.Length,
-            (< 0, _) => path,
+            ( < 0, < 0) => message.Length,
+            ( < 0, _) => path,
             (_, < 0) => end,
             _ => Math.Min(end, path),
         };

@@ -15,10 +15,10 @@ internal static class JsonReply
     public const string ContentType = "application/json; charset=utf-8";
 
     [ThreadStatic]
-    private static ArrayBufferWriter<byte>? _buffer;
+    private static ArrayBufferWriter<byte>? s_buffer;
 
     [ThreadStatic]
-    private static Utf8JsonWriter? _writer;
+    private static Utf8JsonWriter? s_writer;
 
     public static Task WriteAsync<T>(HttpResponse response, T value, int status, string contentType, CancellationToken cancellationToken)
     {
@@ -36,15 +36,15 @@ internal static class JsonReply
     /// <summary>The JSON in the thread's buffer: use it before anything else is serialised on this thread.</summary>
     public static ArrayBufferWriter<byte> Serialize<T>(T value)
     {
-        var buffer = _buffer;
+        var buffer = s_buffer;
         if (buffer is null || buffer.Capacity > 1 << 20)
         {
-            _buffer = buffer = new ArrayBufferWriter<byte>(4096);
-            _writer = null;
+            s_buffer = buffer = new ArrayBufferWriter<byte>(4096);
+            s_writer = null;
         }
 
         buffer.ResetWrittenCount();
-        var writer = _writer ??= new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true });
+        var writer = s_writer ??= new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true });
         writer.Reset(buffer);
         JsonSerializer.Serialize(writer, value, Wire<T>.Info);
         writer.Flush();

@@ -5,7 +5,7 @@ namespace Myelin.Server.Web;
 /// <summary>The one table from a problem's type to its HTTP status and title. Every 4xx and 5xx of the server goes through it.</summary>
 internal static class Problems
 {
-    private static readonly FrozenDictionary<string, (int Status, string Title)> Table = new Dictionary<string, (int, string)>
+    private static readonly FrozenDictionary<string, (int Status, string Title)> s_table = new Dictionary<string, (int, string)>
     {
         [ProblemTypes.InvalidInput] = (400, "The input is not valid"),
         [ProblemTypes.MalformedRequest] = (400, "The request cannot be read"),
@@ -34,16 +34,16 @@ internal static class Problems
         [ProblemTypes.StorageFull] = (507, "The disk is full"),
     }.ToFrozenDictionary();
 
-    public static IEnumerable<string> Types => Table.Keys;
+    public static IEnumerable<string> Types => s_table.Keys;
 
-    public static int Status(string type) => Table[type].Status;
+    public static int Status(string type) => s_table[type].Status;
 
     /// <param name="type">One of <see cref="ProblemTypes"/>.</param>
     /// <param name="detail">What is wrong here and the cure.</param>
     /// <param name="errors">Wrong fields: path → what is wrong and the cure.</param>
     public static Problem Of(string type, string detail, IReadOnlyDictionary<string, string>? errors = null)
     {
-        var (status, title) = Table[type];
+        var (status, title) = s_table[type];
         return new Problem { Type = type, Title = title, Status = status, Detail = detail, Errors = errors };
     }
 

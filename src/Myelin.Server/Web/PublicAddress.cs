@@ -10,7 +10,7 @@ namespace Myelin.Server.Web;
 internal static class PublicAddress
 {
     // The special-purpose registries of IANA (RFC 6890 and later), as of 2026.
-    private static readonly IPNetwork[] Special =
+    private static readonly IPNetwork[] s_special =
     [
         .. new[]
         {
@@ -23,8 +23,8 @@ internal static class PublicAddress
         }.Select(IPNetwork.Parse),
     ];
 
-    private static readonly IPNetwork Nat64 = IPNetwork.Parse("64:ff9b::/96");
-    private static readonly IPNetwork SixToFour = IPNetwork.Parse("2002::/16");
+    private static readonly IPNetwork s_nat64 = IPNetwork.Parse("64:ff9b::/96");
+    private static readonly IPNetwork s_sixToFour = IPNetwork.Parse("2002::/16");
 
     public static bool IsPublic(IPAddress address)
     {
@@ -38,7 +38,7 @@ internal static class PublicAddress
             return false;
         }
 
-        foreach (var network in Special)
+        foreach (var network in s_special)
         {
             if (network.Contains(address))
             {
@@ -53,8 +53,8 @@ internal static class PublicAddress
     private static IPAddress? Embedded(IPAddress address)
     {
         var bytes = address.GetAddressBytes();
-        return Nat64.Contains(address) ? new IPAddress(bytes.AsSpan(12, 4))
-            : SixToFour.Contains(address) ? new IPAddress(bytes.AsSpan(2, 4))
+        return s_nat64.Contains(address) ? new IPAddress(bytes.AsSpan(12, 4))
+            : s_sixToFour.Contains(address) ? new IPAddress(bytes.AsSpan(2, 4))
             : null;
     }
 }

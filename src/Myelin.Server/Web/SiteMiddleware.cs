@@ -39,7 +39,8 @@ internal sealed class SiteMiddleware(RequestDelegate next, SiteGuard guard)
         ? new ProblemResult(Problems.Of(
             ProblemTypes.ForeignOrigin,
             $"the server does not answer as '{request.Host.Host}'; use its own address, or add the name to allowedHosts (MYELIN_ALLOWED_HOSTS)")
-            with { Status = StatusCodes.Status421MisdirectedRequest })
+            with
+        { Status = StatusCodes.Status421MisdirectedRequest })
         : new ProblemResult(
             ProblemTypes.ForeignOrigin,
             $"pages of {(request.Headers.Origin is [{ } origin] ? origin : "another site")} may not call this server; add the origin to allowedOrigins (MYELIN_ALLOWED_ORIGINS) if they should");

@@ -15,8 +15,8 @@ internal sealed partial class WebhookSender(
 {
     /// <summary>Deliveries under way at a time; a receiver that hangs keeps its place for one timeout.</summary>
     private const int AtOnce = 64;
-    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan LongestDelay = TimeSpan.FromHours(1);
+    private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_longestDelay = TimeSpan.FromHours(1);
 
     private readonly SemaphoreSlim _ended = new(0, 1);
 
@@ -68,7 +68,7 @@ internal sealed partial class WebhookSender(
         }
 
         var delay = options.RetryDelay * Math.Pow(2, Math.Min(attempt - 1, 30)) * (0.75 + (random / 2));
-        return delay < LongestDelay ? delay : LongestDelay;
+        return delay < s_longestDelay ? delay : s_longestDelay;
     }
 
     private async Task<WebhookDelivery[]> TakeAsync(int limit, CancellationToken cancellationToken)
@@ -134,7 +134,7 @@ internal sealed partial class WebhookSender(
 
     private async Task PauseAsync(CancellationToken cancellationToken)
     {
-        using var late = new CancellationTokenSource(Pause, time);
+        using var late = new CancellationTokenSource(s_pause, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
         try
         {

@@ -14,7 +14,7 @@ public sealed class BrowserFixture : IAsyncLifetime
     /// <summary>A label that would run in a page that writes markup.</summary>
     public const string HostileLabel = "<img src=x onerror=alert(1)>";
 
-    private static readonly string[] _places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+    private static readonly string[] s_places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
     private readonly TemporaryFolder _models = new();
     private IPlaywright? _playwright;
@@ -82,7 +82,7 @@ public sealed class BrowserFixture : IAsyncLifetime
         _models.Dispose();
     }
 
-    private static string? Executable() => Environment.GetEnvironmentVariable("MYELIN_CHROMIUM") ?? _places.FirstOrDefault(File.Exists);
+    private static string? Executable() => Environment.GetEnvironmentVariable("MYELIN_CHROMIUM") ?? s_places.FirstOrDefault(File.Exists);
 
     private void WriteModels()
     {

@@ -10,7 +10,7 @@ namespace Myelin.Tests.Cli;
 /// <summary>The executable against the real server.</summary>
 public sealed class CommandTests
 {
-    private static readonly string _portrait = Path.Combine(Shared.Root, "samples", "portrait.jpg");
+    private static readonly string s_portrait = Path.Combine(Shared.Root, "samples", "portrait.jpg");
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -19,7 +19,7 @@ public sealed class CommandTests
     {
         await using var server = await RunningServer.StartAsync();
         using var folder = new TemporaryFolder();
-        var result = await CliProcess.RunAsync(server.Address, "detect", _portrait, "-m", "faces", "-o", folder.Combine("new", "faces.jpg"));
+        var result = await CliProcess.RunAsync(server.Address, "detect", s_portrait, "-m", "faces", "-o", folder.Combine("new", "faces.jpg"));
 
         result.Code.ShouldBe(0, result.Error);
         result.Lines.Length.ShouldBe(3);
@@ -36,7 +36,7 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         foreach (var name in new[] { "b.jpg", "a.jpg", "c.txt" })
         {
-            File.Copy(_portrait, folder.Combine(name));
+            File.Copy(s_portrait, folder.Combine(name));
         }
 
         var result = await CliProcess.RunAsync(server.Address, "detect", folder.Combine("*.jpg"), "-m", "faces", "-o", folder.Combine("out/"), "--json");
@@ -52,7 +52,7 @@ public sealed class CommandTests
     public async Task Detect_StandardInputAndOutput_AreAPipe()
     {
         await using var server = await RunningServer.StartAsync();
-        var result = await CliProcess.RunAsync(server.Address, await File.ReadAllBytesAsync(_portrait, Token), "detect", "-", "-p", "threshold=0.99", "--json");
+        var result = await CliProcess.RunAsync(server.Address, await File.ReadAllBytesAsync(s_portrait, Token), "detect", "-", "-p", "threshold=0.99", "--json");
         result.Code.ShouldBe(0, result.Error);
         JsonDocument.Parse(result.Output).RootElement.GetProperty("result").GetProperty("detections").GetArrayLength().ShouldBe(0);
     }
@@ -101,7 +101,7 @@ public sealed class CommandTests
         await using var server = await RunningServer.StartAsync();
         using var folder = new TemporaryFolder();
         await File.WriteAllTextAsync(folder.Combine("bad.jpg"), "not a picture", Token);
-        var result = await CliProcess.RunAsync(server.Address, "detect", folder.Combine("bad.jpg"), _portrait, "-m", "faces");
+        var result = await CliProcess.RunAsync(server.Address, "detect", folder.Combine("bad.jpg"), s_portrait, "-m", "faces");
         result.Code.ShouldNotBe(0);
         result.Lines.Length.ShouldBe(3);
         result.Error.ShouldContain("bad.jpg");
@@ -120,7 +120,7 @@ public sealed class CommandTests
     public async Task CtrlC_CancelsTheJobOnTheServer()
     {
         await using var server = await RunningServer.StartAsync(worker: false);
-        using var cli = CliProcess.Start(server.Address, null, null, "detect", _portrait, "-m", "faces");
+        using var cli = CliProcess.Start(server.Address, null, null, "detect", s_portrait, "-m", "faces");
         var client = new MyelinClient(server.Http);
         Job? job;
         while ((job = await client.ListAsync(new(), Token).FirstOrDefaultAsync(Token)) is null)
@@ -143,7 +143,7 @@ public sealed class CommandTests
     {
         await using var server = await RunningServer.StartAsync();
         using var folder = new TemporaryFolder();
-        var id = (await CliProcess.RunAsync(server.Address, "detect", _portrait, "-m", "faces", "--detach")).Output.Trim();
+        var id = (await CliProcess.RunAsync(server.Address, "detect", s_portrait, "-m", "faces", "--detach")).Output.Trim();
 
         (await CliProcess.RunAsync(server.Address, "jobs", "watch", id)).Output.ShouldContain("done in");
         (await CliProcess.RunAsync(server.Address, "jobs", "list", "--state", "succeeded")).Output.ShouldContain(id);

@@ -11,9 +11,9 @@ namespace Myelin.Tests.Client;
 
 public sealed class DownloadTests
 {
-    private static readonly byte[] _picture = SubmitTests.Picture(200_000);
+    private static readonly byte[] s_picture = SubmitTests.Picture(200_000);
 
-    private static readonly JobArtifact _artifact = new("a.png", "image/png", _picture.Length, Hash(_picture), "/v1/jobs/job-1/artifacts/a.png");
+    private static readonly JobArtifact s_artifact = new("a.png", "image/png", s_picture.Length, Hash(s_picture), "/v1/jobs/job-1/artifacts/a.png");
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
@@ -29,8 +29,8 @@ public sealed class DownloadTests
             ranges.Enqueue(context.Request.Headers.Range.ToString());
             if (ranges.Count == 1)
             {
-                context.Response.ContentLength = _picture.Length;
-                await context.Response.Body.WriteAsync(_picture.AsMemory(0, 120_000));
+                context.Response.ContentLength = s_picture.Length;
+                await context.Response.Body.WriteAsync(s_picture.AsMemory(0, 120_000));
                 await context.Response.Body.FlushAsync();
 
                 // An abort overtakes bytes on their way: it waits until some have arrived.
@@ -39,12 +39,12 @@ public sealed class DownloadTests
                 return;
             }
 
-            await Results.Bytes(_picture, enableRangeProcessing: serverKnowsRanges).ExecuteAsync(context);
+            await Results.Bytes(s_picture, enableRangeProcessing: serverKnowsRanges).ExecuteAsync(context);
         }));
         using var into = new MemoryStream();
-        await server.Client().DownloadAsync(_artifact, into, new Signal(arrived), Token);
+        await server.Client().DownloadAsync(s_artifact, into, new Signal(arrived), Token);
 
-        into.ToArray().ShouldBe(_picture);
+        into.ToArray().ShouldBe(s_picture);
         ranges.Count.ShouldBe(2);
         ranges.Last().ShouldStartWith("bytes=");
     }
@@ -52,10 +52,10 @@ public sealed class DownloadTests
     [Fact]
     public async Task Download_OtherBytes_AreRefused()
     {
-        var other = (byte[])_picture.Clone();
+        var other = (byte[])s_picture.Clone();
         other[^1] ^= 1;
         await using var server = await ScriptedServer.StartAsync(app => app.MapGet("/v1/jobs/{id}/artifacts/{name}", () => Results.Bytes(other)));
-        var failure = await Should.ThrowAsync<InvalidDataException>(() => server.Client().DownloadAsync(_artifact, Stream.Null, null, Token));
+        var failure = await Should.ThrowAsync<InvalidDataException>(() => server.Client().DownloadAsync(s_artifact, Stream.Null, null, Token));
         failure.Message.ShouldContain(Hash(other));
     }
 

@@ -8,8 +8,8 @@ namespace Myelin.Tests.Inference;
 /// <summary>Recorded references under <c>Inference/Goldens</c>, one file a task, by <c>model/sample</c>.</summary>
 internal static class Goldens
 {
-    private static readonly Lock Gate = new();
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly Lock s_gate = new();
+    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
     /// <summary>The reference of <paramref name="key"/>; when recording, writes what was found and the annotated picture instead.</summary>
     public static JsonElement Compare(string file, string key, JsonElement found, ReadOnlyMemory<byte> annotated)
@@ -39,7 +39,7 @@ internal static class Goldens
 
     private static void Record(string folder, string file, string key, JsonElement found, ReadOnlyMemory<byte> annotated)
     {
-        lock (Gate)
+        lock (s_gate)
         {
             Directory.CreateDirectory(folder);
             var path = Path.Combine(folder, file + ".json");
@@ -47,7 +47,7 @@ internal static class Goldens
             var reference = JsonNode.Parse(found.GetRawText())!.AsObject();
             reference.Remove("timings");
             all[key] = reference;
-            File.WriteAllText(path, new JsonObject(all.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => KeyValuePair.Create(p.Key, p.Value?.DeepClone()))).ToJsonString(Indented) + "\n");
+            File.WriteAllText(path, new JsonObject(all.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => KeyValuePair.Create(p.Key, p.Value?.DeepClone()))).ToJsonString(s_indented) + "\n");
             File.WriteAllBytes(Path.Combine(folder, key.Replace('/', '-') + ".annotated.jpg"), annotated.Span);
         }
     }

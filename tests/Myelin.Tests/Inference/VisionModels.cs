@@ -10,7 +10,7 @@ namespace Myelin.Tests.Inference;
 /// <summary>Model folders for tests: the repository's <c>model.yaml</c> with weights of the mirror or of npm linked in.</summary>
 internal static class VisionModels
 {
-    private static readonly Dictionary<string, string> Weights = new()
+    private static readonly Dictionary<string, string> s_weights = new()
     {
         ["cifar10"] = "cifar10_ImageClassifier.onnx",
         ["candy"] = "candy.onnx",
@@ -26,14 +26,14 @@ internal static class VisionModels
         ["yunet"] = "yunet_n_640_640.onnx",
     };
 
-    public static IEnumerable<string> Catalogue => Weights.Keys;
+    public static IEnumerable<string> Catalogue => s_weights.Keys;
 
-    public static string WeightsOf(string name) => Shared.Zoo(Weights[name]);
+    public static string WeightsOf(string name) => Shared.Zoo(s_weights[name]);
 
     /// <summary>The folder of a built-in model as the build lays it out, or of a catalogue model made for this test.</summary>
     public static string Folder(string name, TemporaryFolder into)
     {
-        if (!Weights.TryGetValue(name, out var file))
+        if (!s_weights.TryGetValue(name, out var file))
         {
             return Path.Combine(AppContext.BaseDirectory, "models", name);
         }

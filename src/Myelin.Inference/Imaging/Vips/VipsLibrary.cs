@@ -5,10 +5,10 @@ namespace Myelin.Inference.Imaging.Vips;
 /// <summary>Starts libvips once, with only the loaders that are wanted and no thread pool or cache of its own.</summary>
 internal static class VipsLibrary
 {
-    private static readonly Lazy<bool> Started = new(Start);
+    private static readonly Lazy<bool> s_started = new(Start);
 
     /// <exception cref="DllNotFoundException">The library is not beside the program.</exception>
-    public static void Initialise() => _ = Started.Value;
+    public static void Initialise() => _ = s_started.Value;
 
     private static bool Start()
     {

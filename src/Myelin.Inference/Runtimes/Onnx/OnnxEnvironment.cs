@@ -9,12 +9,12 @@ namespace Myelin.Inference.Runtimes.Onnx;
 /// </summary>
 public static partial class OnnxEnvironment
 {
-    private static readonly Lazy<string> Version = new(Create);
+    private static readonly Lazy<string> s_version = new(Create);
 
     /// <summary>Turns telemetry off, loads the library and creates the environment, once. Safe to repeat from any thread.</summary>
     /// <returns>The library's version, such as <c>1.29.0</c>.</returns>
     /// <exception cref="DllNotFoundException">The library named by <see cref="OnnxOptions.LibraryVariable"/> or beside the program does not load.</exception>
-    public static string Initialise() => Version.Value;
+    public static string Initialise() => s_version.Value;
 
     private static string Create()
     {

@@ -5,7 +5,7 @@ namespace Myelin.Inference.Runtimes.Onnx;
 /// <summary>The two names of each element type.</summary>
 internal static class OnnxTypes
 {
-    private static readonly (ElementType Ours, TensorElementType Native)[] Table =
+    private static readonly (ElementType Ours, TensorElementType Native)[] s_table =
     [
         (ElementType.Bool, TensorElementType.Bool),
         (ElementType.UInt8, TensorElementType.UInt8),
@@ -22,12 +22,12 @@ internal static class OnnxTypes
         (ElementType.Bytes, TensorElementType.String),
     ];
 
-    public static TensorElementType ToNative(this ElementType type) => Table.First(pair => pair.Ours == type).Native;
+    public static TensorElementType ToNative(this ElementType type) => s_table.First(pair => pair.Ours == type).Native;
 
     /// <summary>False for what no protocol here carries, such as bfloat16 or 4-bit integers.</summary>
     public static bool TryFromNative(TensorElementType native, out ElementType type)
     {
-        foreach (var pair in Table)
+        foreach (var pair in s_table)
         {
             if (pair.Native == native)
             {

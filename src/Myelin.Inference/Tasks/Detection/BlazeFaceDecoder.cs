@@ -8,7 +8,7 @@ namespace Myelin.Inference.Tasks.Detection;
 /// </summary>
 internal sealed class BlazeFaceDecoder : IDetectionDecoder
 {
-    private static readonly (int Cells, int Anchors)[] Grids = [(16, 2), (8, 6)];
+    private static readonly (int Cells, int Anchors)[] s_grids = [(16, 2), (8, 6)];
 
     public IReadOnlyList<string> Keypoints { get; } = ["right eye", "left eye", "nose", "mouth", "right ear", "left ear"];
 
@@ -19,7 +19,7 @@ internal sealed class BlazeFaceDecoder : IDetectionDecoder
             return $"blazeface finds one class, but there are {classes} labels";
         }
 
-        return Grids.All(grid => Find(outputs, grid, 1) >= 0 && Find(outputs, grid, 16) >= 0)
+        return s_grids.All(grid => Find(outputs, grid, 1) >= 0 && Find(outputs, grid, 16) >= 0)
             ? null
             : $"blazeface needs the outputs [1,512,1], [1,384,1], [1,512,16], [1,384,16]; the network has {Shapes.Show(outputs)}";
     }
@@ -28,7 +28,7 @@ internal sealed class BlazeFaceDecoder : IDetectionDecoder
     {
         // The sigmoid rises everywhere, so comparing before it saves an exponential for each of 896 anchors.
         var logit = threshold <= 0 ? float.NegativeInfinity : threshold >= 1 ? float.PositiveInfinity : MathF.Log(threshold / (1 - threshold));
-        foreach (var grid in Grids)
+        foreach (var grid in s_grids)
         {
             var scores = outputs.First(tensor => IsOf(tensor.Shape, grid, 1)).As<float>();
             var values = outputs.First(tensor => IsOf(tensor.Shape, grid, 16)).As<float>();

@@ -6,7 +6,7 @@ namespace Myelin.Inference.Tasks.Detection;
 /// <summary>Sections <c>input</c> and <c>output</c> of a detector.</summary>
 internal sealed record DetectionSettings(ImageInput Input, string Decoder, double Threshold, double Iou, int MaxDetections)
 {
-    private static readonly Dictionary<string, IDetectionDecoder> Decoders = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, IDetectionDecoder> s_decoders = new(StringComparer.Ordinal)
     {
         ["blazeface"] = new BlazeFaceDecoder(),
         ["fastestdet"] = new FastestDetDecoder(),
@@ -15,7 +15,7 @@ internal sealed record DetectionSettings(ImageInput Input, string Decoder, doubl
         ["yunet"] = new YuNetDecoder(),
     };
 
-    public IDetectionDecoder ToDecoder() => Decoders[Decoder];
+    public IDetectionDecoder ToDecoder() => s_decoders[Decoder];
 
     public static DetectionSettings Bind(SettingsReader reader)
     {
@@ -23,7 +23,7 @@ internal sealed record DetectionSettings(ImageInput Input, string Decoder, doubl
         var output = reader.Section("output");
         return new DetectionSettings(
             input,
-            output.Text("decoder", required: true, choices: [.. Decoders.Keys]) ?? "",
+            output.Text("decoder", required: true, choices: [.. s_decoders.Keys]) ?? "",
             output.Number("threshold", 0, 1) ?? 0.5,
             output.Number("iou", 0, 1) ?? 0.45,
             output.Integer("maxDetections", 1, 10_000) ?? 300);

@@ -8,13 +8,13 @@ namespace Myelin.Inference.Tasks.Detection;
 /// </summary>
 internal sealed class YoloXDecoder : IDetectionDecoder
 {
-    private static readonly int[] Strides = [8, 16, 32];
+    private static readonly int[] s_strides = [8, 16, 32];
 
     public IReadOnlyList<string> Keypoints => [];
 
     public string? Misfit(IReadOnlyList<TensorSpec> outputs, int width, int height, int classes)
     {
-        var cells = Strides.Sum(stride => (long)(width / stride) * (height / stride));
+        var cells = s_strides.Sum(stride => (long)(width / stride) * (height / stride));
         long[] wanted = [1, cells, 5 + classes];
         return outputs.Count == 1 && outputs[0].Type == ElementType.Float32 && Shapes.Fit(outputs[0].Shape, wanted)
             ? null
@@ -26,7 +26,7 @@ internal sealed class YoloXDecoder : IDetectionDecoder
         var rows = outputs[0].As<float>();
         var length = (int)outputs[0].Shape[2];
         var at = 0;
-        foreach (var stride in Strides)
+        foreach (var stride in s_strides)
         {
             var (columns, lines) = (width / stride, height / stride);
             for (var cell = 0; cell < columns * lines; cell++, at += length)

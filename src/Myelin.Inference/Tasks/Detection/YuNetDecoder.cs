@@ -8,7 +8,7 @@ namespace Myelin.Inference.Tasks.Detection;
 /// </summary>
 internal sealed class YuNetDecoder : IDetectionDecoder
 {
-    private static readonly int[] Strides = [8, 16, 32];
+    private static readonly int[] s_strides = [8, 16, 32];
 
     public IReadOnlyList<string> Keypoints { get; } = ["right eye", "left eye", "nose", "right mouth corner", "left mouth corner"];
 
@@ -19,7 +19,7 @@ internal sealed class YuNetDecoder : IDetectionDecoder
             return $"yunet finds one class, but there are {classes} labels";
         }
 
-        var missing = Strides.SelectMany(stride =>
+        var missing = s_strides.SelectMany(stride =>
         {
             var cells = (long)(width / stride) * (height / stride);
             return new (string Name, long[] Shape)[]
@@ -34,7 +34,7 @@ internal sealed class YuNetDecoder : IDetectionDecoder
 
     public void Decode(TensorSet outputs, int width, int height, float threshold, List<Detection> candidates)
     {
-        foreach (var stride in Strides)
+        foreach (var stride in s_strides)
         {
             var classes = outputs[$"cls_{stride}"].As<float>();
             var objects = outputs[$"obj_{stride}"].As<float>();

@@ -11,8 +11,8 @@ namespace Myelin.Inference.Tasks.Generation;
 internal sealed class LatentColours
 {
     // Rows: red, green, blue of each channel; values −1 to 1. As in common use (ComfyUI, A1111).
-    private static readonly float[] StableDiffusion = [0.3512f, 0.2297f, 0.3227f, 0.3250f, 0.4974f, 0.2350f, -0.2829f, 0.1762f, 0.2721f, -0.2120f, -0.2616f, -0.7177f];
-    private static readonly float[] StableDiffusionXl = [0.3651f, 0.4232f, 0.4341f, -0.2533f, -0.0042f, 0.1068f, 0.1076f, 0.1111f, -0.0362f, -0.3165f, -0.2492f, -0.2188f];
+    private static readonly float[] s_stableDiffusion = [0.3512f, 0.2297f, 0.3227f, 0.3250f, 0.4974f, 0.2350f, -0.2829f, 0.1762f, 0.2721f, -0.2120f, -0.2616f, -0.7177f];
+    private static readonly float[] s_stableDiffusionXl = [0.3651f, 0.4232f, 0.4341f, -0.2533f, -0.0042f, 0.1068f, 0.1076f, 0.1111f, -0.0362f, -0.3165f, -0.2492f, -0.2188f];
 
     private const double RandomWeight = 0.02; // A random latent decodes to nothing real: soon outvoted by pictures.
 
@@ -37,7 +37,7 @@ internal sealed class LatentColours
         var space = folder.Latent;
         if (space is { Channels: 4, Width: 512 })
         {
-            return new LatentColours(4, [.. space.Scaling < 0.15f ? StableDiffusionXl : StableDiffusion, 0, 0, 0]) { IsKnown = true };
+            return new LatentColours(4, [.. space.Scaling < 0.15f ? s_stableDiffusionXl : s_stableDiffusion, 0, 0, 0]) { IsKnown = true };
         }
 
         var colours = new LatentColours(space.Channels, new float[(space.Channels + 1) * 3]);

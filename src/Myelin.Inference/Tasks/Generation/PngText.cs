@@ -8,7 +8,7 @@ internal static class PngText
 {
     private const int AfterHeader = 8 + 25; // Signature, and IHDR with its length, type and checksum.
 
-    private static readonly uint[] Table = MakeTable();
+    private static readonly uint[] s_table = MakeTable();
 
     /// <summary>The file with the text after its header.</summary>
     public static byte[] Insert(ReadOnlySpan<byte> png, string keyword, string text)
@@ -30,7 +30,7 @@ internal static class PngText
         var sum = uint.MaxValue;
         foreach (var value in bytes)
         {
-            sum = Table[(sum ^ value) & 0xFF] ^ (sum >> 8);
+            sum = s_table[(sum ^ value) & 0xFF] ^ (sum >> 8);
         }
 
         return ~sum;

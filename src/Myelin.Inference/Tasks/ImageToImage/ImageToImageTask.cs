@@ -14,7 +14,7 @@ namespace Myelin.Inference.Tasks.ImageToImage;
 /// </summary>
 internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime runtime, ImagingLimits limits, TimeProvider time) : ITask
 {
-    private static readonly string[] Formats = ["png", "jpeg", "webp"];
+    private static readonly string[] s_formats = ["png", "jpeg", "webp"];
 
     public static TaskKind Kind { get; } = new(
         TaskNames.ImageToImage,
@@ -23,7 +23,7 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
         static _ => new TaskContract(
             TaskNames.ImageToImage,
             [ParameterSpecs.Image],
-            [new ParameterSpec("format", "string", "Of the result") { Choices = Formats, Default = JsonSerializer.SerializeToElement(Formats[0]) }]),
+            [new ParameterSpec("format", "string", "Of the result") { Choices = s_formats, Default = JsonSerializer.SerializeToElement(s_formats[0]) }]),
         Create);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
@@ -163,13 +163,13 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
     {
         var name = parameters.ValueKind == JsonValueKind.Object && parameters.TryGetProperty("format", out var value) && value.ValueKind == JsonValueKind.String
             ? value.GetString()
-            : Formats[0];
+            : s_formats[0];
         return name switch
         {
             "png" => PictureFormat.Png,
             "jpeg" => PictureFormat.Jpeg,
             "webp" => PictureFormat.WebP,
-            _ => throw new InputException("parameters.format", $"must be one of: {string.Join(", ", Formats)}"),
+            _ => throw new InputException("parameters.format", $"must be one of: {string.Join(", ", s_formats)}"),
         };
     }
 

@@ -5,8 +5,8 @@ namespace Myelin.Inference.Tasks.Text;
 /// <summary>RGB bytes → blue, green, red planes of −1..1, as both of PP-OCR's networks take them.</summary>
 internal static class TextPixels
 {
-    private static readonly float[] Gain = [2 / 255f, 2 / 255f, 2 / 255f];
-    private static readonly float[] Bias = [-1, -1, -1];
+    private static readonly float[] s_gain = [2 / 255f, 2 / 255f, 2 / 255f];
+    private static readonly float[] s_bias = [-1, -1, -1];
 
     /// <param name="pixels">RGB, interleaved, <paramref name="width"/> × <paramref name="height"/>.</param>
     /// <param name="width">Of the pixels.</param>
@@ -23,8 +23,8 @@ internal static class TextPixels
                 target.Slice((2 * plane) + (y * stride), width),
                 target.Slice(plane + (y * stride), width),
                 target.Slice(y * stride, width),
-                Gain,
-                Bias);
+                s_gain,
+                s_bias);
         }
     }
 }

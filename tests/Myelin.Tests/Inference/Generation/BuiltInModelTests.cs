@@ -1,6 +1,6 @@
+using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
-using Myelin.Inference.Imaging;
 using Myelin.Inference.Tasks;
 using Myelin.Testing;
 using Shouldly;

@@ -8,7 +8,7 @@ namespace Myelin.Tests.Inference.Generation;
 /// <summary>Generations side by side and cancelled, and the networks they share.</summary>
 public sealed class GenerationLoadTests
 {
-    private static readonly CancellationToken Token = TestContext.Current.CancellationToken;
+    private static readonly CancellationToken s_token = TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Run_TenAtOnceOneCancelledInMidStep_EndsAtOnceAndTheOthersAreAsAlone()
@@ -19,17 +19,17 @@ public sealed class GenerationLoadTests
         var alone = new List<byte[]>();
         foreach (var input in inputs)
         {
-            alone.Add((await task.RunAsync(input, new Events(), Token)).Artifacts.Single().Bytes.ToArray());
+            alone.Add((await task.RunAsync(input, new Events(), s_token)).Artifacts.Single().Bytes.ToArray());
         }
 
         // The eleventh is so large that a step takes long; it is stopped inside one.
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(s_token);
         var first = new TaskCompletionSource();
         var large = task.RunAsync(
             Generations.Input(new { prompt = "large", steps = 50, width = 512, height = 512, seed = 1 }), new Events(_ => first.TrySetResult()), stop.Token);
-        var others = inputs.Select(input => task.RunAsync(input, new Events(), Token)).ToList();
-        await first.Task.WaitAsync(TimeSpan.FromMinutes(2), Token);
-        await Task.Delay(50, Token); // Into the next step.
+        var others = inputs.Select(input => task.RunAsync(input, new Events(), s_token)).ToList();
+        await first.Task.WaitAsync(TimeSpan.FromMinutes(2), s_token);
+        await Task.Delay(50, s_token); // Into the next step.
         var watch = Stopwatch.StartNew();
         await stop.CancelAsync();
         await Should.ThrowAsync<OperationCanceledException>(() => large);
@@ -46,8 +46,8 @@ public sealed class GenerationLoadTests
     {
         await using var task = Generations.Load("tiny-sd");
         var batch = Generations.Input(new { prompt = "x", seed = 3, steps = 3, count = 3, sampler = "ddim" });
-        var both = await Task.WhenAll(task.RunAsync(batch, new Events(), Token), task.RunAsync(batch, new Events(), Token));
-        var single = await task.RunAsync(Generations.Input(new { prompt = "x", seed = 3, steps = 3, sampler = "ddim" }), new Events(), Token);
+        var both = await Task.WhenAll(task.RunAsync(batch, new Events(), s_token), task.RunAsync(batch, new Events(), s_token));
+        var single = await task.RunAsync(Generations.Input(new { prompt = "x", seed = 3, steps = 3, sampler = "ddim" }), new Events(), s_token);
 
         for (var i = 0; i < 3; i++)
         {
@@ -73,7 +73,7 @@ public sealed class GenerationLoadTests
         async Task<float[]> RunAsync(DiffusionPipeline pipeline)
         {
             var meter = new RuntimeMeter();
-            return await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, Token), 0, meter, _ => { }, Token);
+            return await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, s_token), 0, meter, _ => { }, s_token);
         }
     }
 
@@ -85,12 +85,12 @@ public sealed class GenerationLoadTests
         while (pipeline.Loaded.Count > 0)
         {
             watch.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(30));
-            await Task.Delay(20, Token);
+            await Task.Delay(20, s_token);
         }
 
         var request = new GenerationRequest { Prompt = "x", Steps = 1, Guidance = 1, Sampler = "ddim", Seed = 1, Width = 64, Height = 64 };
         var meter = new RuntimeMeter();
-        var pixels = await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, Token), 0, meter, _ => { }, Token);
+        var pixels = await pipeline.RunAsync(request, await pipeline.ConditionAsync(request, meter, s_token), 0, meter, _ => { }, s_token);
         pixels.Length.ShouldBe(3 * 64 * 64);
     }
 }

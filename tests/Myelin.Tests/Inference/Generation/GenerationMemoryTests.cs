@@ -9,7 +9,7 @@ namespace Myelin.Tests.Inference.Generation;
 [CollectionDefinition(nameof(GenerationMemoryTests), DisableParallelization = true)]
 public sealed class GenerationMemoryTests
 {
-    private static readonly CancellationToken Token = TestContext.Current.CancellationToken;
+    private static readonly CancellationToken s_token = TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Run_TwoHundredGenerations_MemoryDoesNotGrow()
@@ -18,7 +18,7 @@ public sealed class GenerationMemoryTests
         var readings = new List<double>();
         for (var i = 0; i < 250; i++)
         {
-            await task.RunAsync(Generations.Input(new { prompt = $"number {i} of many {Guid.NewGuid()}", steps = 2, sampler = "euler-a" }), new Events(), Token);
+            await task.RunAsync(Generations.Input(new { prompt = $"number {i} of many {Guid.NewGuid()}", steps = 2, sampler = "euler-a" }), new Events(), s_token);
             if (i >= 50)
             {
                 readings.Add(ResidentMegabytes());

@@ -12,7 +12,7 @@ namespace Myelin.Tests.Inference.Generation;
 
 public sealed class TextToImageTaskTests
 {
-    private static readonly CancellationToken Token = TestContext.Current.CancellationToken;
+    private static readonly CancellationToken s_token = TestContext.Current.CancellationToken;
 
     /// <summary>What a caller types gives the picture that the reference made, whatever the case.</summary>
     [Theory]
@@ -29,7 +29,7 @@ public sealed class TextToImageTaskTests
 
         await using var task = Generations.Load(recording.GetProperty("model").GetString()!);
         var result = await task.RunAsync(
-            Generations.Input(parameters, Part(recording, "image"), Part(recording, "mask")), new Events(), Token);
+            Generations.Input(parameters, Part(recording, "image"), Part(recording, "mask")), new Events(), s_token);
 
         result.Artifacts.Count.ShouldBe(recording.TryGetProperty("count", out var count) ? count.GetInt32() : 1);
         for (var i = 0; i < result.Artifacts.Count; i++)
@@ -45,7 +45,7 @@ public sealed class TextToImageTaskTests
     public async Task Run_NothingButAPrompt_FillsInAndReportsAllThatWasChosen()
     {
         await using var task = Generations.Load("tiny-sd", """{"defaults": {"steps": 3, "guidance": 4}}""");
-        var result = await task.RunAsync(Generations.Input(new { prompt = "кот 🐱" }), new Events(), Token);
+        var result = await task.RunAsync(Generations.Input(new { prompt = "кот 🐱" }), new Events(), s_token);
 
         var json = JsonDocument.Parse(result.Json).RootElement;
         var chosen = json.GetProperty("parameters");
@@ -60,7 +60,7 @@ public sealed class TextToImageTaskTests
         json.GetProperty("timings").GetProperty("runtimeShare").GetDouble().ShouldBeInRange(0.01, 1);
 
         // What it reports, given back, makes the same picture.
-        var again = await task.RunAsync(new TaskInput(new Dictionary<string, TaskFile>(), chosen), new Events(), Token);
+        var again = await task.RunAsync(new TaskInput(new Dictionary<string, TaskFile>(), chosen), new Events(), s_token);
         again.Artifacts.Single().Bytes.ToArray().ShouldBe(result.Artifacts.Single().Bytes.ToArray());
     }
 
@@ -73,7 +73,7 @@ public sealed class TextToImageTaskTests
     {
         await using var task = Generations.Load("tiny-sd");
         var events = new Events();
-        await task.RunAsync(Generations.Input(new { prompt = "x", sampler, steps, count = 2 }), events, Token);
+        await task.RunAsync(Generations.Input(new { prompt = "x", sampler, steps, count = 2 }), events, s_token);
 
         var all = events.All.ToList();
         all[^1].Step.ShouldBe(2 * steps);
@@ -88,7 +88,7 @@ public sealed class TextToImageTaskTests
         await using var task = Generations.Load("tiny-sd");
         var started = System.Diagnostics.Stopwatch.StartNew();
         var events = new Events();
-        await task.RunAsync(Generations.Input(new { prompt = "x", steps = 60, width = 192, height = 128, sampler = "ddim" }), events, Token);
+        await task.RunAsync(Generations.Input(new { prompt = "x", steps = 60, width = 192, height = 128, sampler = "ddim" }), events, s_token);
 
         var previews = events.All.Where(e => e.Preview is not null).Select(e => e.Preview!.Value).ToList();
         previews.Count.ShouldBeInRange(1, (int)(started.Elapsed.TotalSeconds * 4) + 1);
@@ -107,7 +107,7 @@ public sealed class TextToImageTaskTests
     {
         await using var task = Generations.Load("tiny-sd");
         var result = await task.RunAsync(
-            Generations.Input(new { prompt, negativePrompt = "blurry", steps = 2, sampler = "euler-a", seed = 7, guidance = 7.5 }), new Events(), Token);
+            Generations.Input(new { prompt, negativePrompt = "blurry", steps = 2, sampler = "euler-a", seed = 7, guidance = 7.5 }), new Events(), s_token);
 
         var chunk = Chunk(result.Artifacts.Single().Bytes.Span, kind);
         chunk.ShouldStartWith("parameters\0");
@@ -150,12 +150,12 @@ public sealed class TextToImageTaskTests
         foreach (var row in BadInputs())
         {
             var (parameters, image, mask, field) = row.Data;
-            var fault = await Should.ThrowAsync<InputException>(() => task.RunAsync(Generations.Input(parameters, image, mask), new Events(), Token), field);
+            var fault = await Should.ThrowAsync<InputException>(() => task.RunAsync(Generations.Input(parameters, image, mask), new Events(), s_token), field);
             fault.Field.ShouldBe(field);
             fault.Message.Length.ShouldBeInRange(10, 500);
         }
 
-        var after = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 1 }), new Events(), Token);
+        var after = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 1 }), new Events(), s_token);
         after.Artifacts.Count.ShouldBe(1);
     }
 
@@ -164,8 +164,8 @@ public sealed class TextToImageTaskTests
     {
         await using var task = Generations.Load("tiny-sd");
         var result = await task.RunAsync(
-            Generations.Input(new { prompt = "x", steps = 4, strength = 0.5, width = 96, height = 80 }, "init-64.png", "mask-64.png"), new Events(), Token);
-        var own = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 4 }, "pipelines/sd-wide-batch2/0.png"), new Events(), Token);
+            Generations.Input(new { prompt = "x", steps = 4, strength = 0.5, width = 96, height = 80 }, "init-64.png", "mask-64.png"), new Events(), s_token);
+        var own = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 4 }, "pipelines/sd-wide-batch2/0.png"), new Events(), s_token);
 
         Generations.Pixels(result.Artifacts.Single().Bytes).Length.ShouldBe(96 * 80 * 3);
         JsonDocument.Parse(own.Json).RootElement.GetProperty("parameters").GetProperty("width").GetInt32().ShouldBe(96);

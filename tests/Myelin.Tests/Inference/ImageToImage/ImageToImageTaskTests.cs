@@ -11,7 +11,7 @@ namespace Myelin.Tests.Inference.ImageToImage;
 
 public sealed class ImageToImageTaskTests
 {
-    private static readonly CancellationToken Token = TestContext.Current.CancellationToken;
+    private static readonly CancellationToken s_token = TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task SuperResolution_ShrunkPhotographs_AreCloserToTheOriginalThanBicubic()
@@ -26,7 +26,7 @@ public sealed class ImageToImageTaskTests
             var small = PictureEncoder.Encode(Resize(large, width, height), width, height, PictureFormat.Png);
             using var shrunk = Picture.Decode(small, new ImagingLimits());
 
-            var result = await model.Task.RunAsync(Input(small), new Progress<TaskProgress>(), Token);
+            var result = await model.Task.RunAsync(Input(small), new Progress<TaskProgress>(), s_token);
             using var enlarged = Picture.Decode(result.Artifacts.Single().Bytes, new ImagingLimits());
 
             (enlarged.Width, enlarged.Height).ShouldBe((width * 3, height * 3));
@@ -45,7 +45,7 @@ public sealed class ImageToImageTaskTests
         await using var model = Load(name, weights);
         var bytes = File.ReadAllBytes(Shared.Sample(sample));
         var events = new List<TaskProgress>();
-        var result = await model.Task.RunAsync(Input(bytes, "jpeg"), new Collect(events), Token);
+        var result = await model.Task.RunAsync(Input(bytes, "jpeg"), new Collect(events), s_token);
 
         using var before = Picture.Decode(bytes, new ImagingLimits());
         using var after = Picture.Decode(result.Artifacts.Single().Bytes, new ImagingLimits());
@@ -64,7 +64,7 @@ public sealed class ImageToImageTaskTests
     public async Task Run_ResultTooLarge_IsRefusedByField()
     {
         await using var model = Load("super-resolution", "pytorch_super_resolution.onnx", "output: {scale: 3, overlap: 16, maxMegapixels: 0.1}");
-        var fault = await Should.ThrowAsync<InputException>(() => model.Task.RunAsync(Input(File.ReadAllBytes(Shared.Sample("winml_cat.jpg"))), new Progress<TaskProgress>(), Token));
+        var fault = await Should.ThrowAsync<InputException>(() => model.Task.RunAsync(Input(File.ReadAllBytes(Shared.Sample("winml_cat.jpg"))), new Progress<TaskProgress>(), s_token));
         (fault.Field, fault.Code).ShouldBe(("input.image", InputErrorCode.TooLarge));
     }
 

@@ -26,7 +26,7 @@ internal static class SamplerNames
         public bool Stochastic { get; init; }
     }
 
-    private static readonly KeyValuePair<string, Entry>[] Table =
+    private static readonly KeyValuePair<string, Entry>[] s_table =
     [
         new("ddim", new(Ddim, Spacing.Leading, "DDIM")),
         new("pndm", new(Pndm, Spacing.Leading, "PLMS")),
@@ -43,17 +43,17 @@ internal static class SamplerNames
         new("flow-euler", new(Flow, Spacing.Linspace, "Flow Euler")),
     ];
 
-    private static readonly FrozenDictionary<string, Entry> ByName = Table.ToFrozenDictionary(StringComparer.Ordinal);
+    private static readonly FrozenDictionary<string, Entry> s_byName = s_table.ToFrozenDictionary(StringComparer.Ordinal);
 
     /// <summary>In the order shown to people.</summary>
-    public static IReadOnlyList<string> All { get; } = [.. Table.Select(t => t.Key)];
+    public static IReadOnlyList<string> All { get; } = [.. s_table.Select(t => t.Key)];
 
-    public static IReadOnlyList<string> Classes { get; } = [.. Table.Select(t => t.Value.Class).Distinct()];
+    public static IReadOnlyList<string> Classes { get; } = [.. s_table.Select(t => t.Value.Class).Distinct()];
 
-    public static string A1111(string name) => ByName[name].A1111;
+    public static string A1111(string name) => s_byName[name].A1111;
 
     /// <summary>The name that stands for a folder's own configuration.</summary>
-    public static string NameOf(SchedulerConfig config) => Table.First(t => t.Value.Class == config.Class
+    public static string NameOf(SchedulerConfig config) => s_table.First(t => t.Value.Class == config.Class
         && (t.Value.Shape is null || t.Value.Shape == config.SigmaShape || (config.SigmaShape == SigmaShape.Exponential && t.Value.Shape == SigmaShape.Trained)
             || (config.Class == Dpm && config.Stochastic))
         && (config.Class != Dpm || t.Value.Stochastic == config.Stochastic)).Key;
@@ -65,7 +65,7 @@ internal static class SamplerNames
     /// </summary>
     public static SchedulerConfig Resolve(string name, SchedulerConfig folder)
     {
-        var entry = ByName[name];
+        var entry = s_byName[name];
         if (name == NameOf(folder))
         {
             return folder;

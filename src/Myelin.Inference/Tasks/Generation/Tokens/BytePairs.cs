@@ -12,7 +12,7 @@ internal sealed class BytePairs(IReadOnlyDictionary<string, int> vocabulary, IRe
     private const string EndOfWord = "</w>";
     private const int LongestCachedWord = 64;
 
-    private static readonly string[] ByteSymbols = MakeByteSymbols();
+    private static readonly string[] s_byteSymbols = MakeByteSymbols();
 
     private readonly ConcurrentDictionary<string, int[]> _cache = new(StringComparer.Ordinal);
 
@@ -44,7 +44,7 @@ internal sealed class BytePairs(IReadOnlyDictionary<string, int> vocabulary, IRe
         var (next, previous) = (new int[bytes.Length], new int[bytes.Length]);
         for (var i = 0; i < bytes.Length; i++)
         {
-            symbols[i] = i == bytes.Length - 1 ? ByteSymbols[bytes[i]] + EndOfWord : ByteSymbols[bytes[i]];
+            symbols[i] = i == bytes.Length - 1 ? s_byteSymbols[bytes[i]] + EndOfWord : s_byteSymbols[bytes[i]];
             (next[i], previous[i]) = (i + 1, i - 1);
         }
 

@@ -9,7 +9,7 @@ namespace Myelin.Inference.Tasks.Generation.Tokens;
 /// </summary>
 internal static class ClipText
 {
-    private static readonly string[] Contractions = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
+    private static readonly string[] s_contractions = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];
 
     /// <summary>Composes and lower-cases character by character; İ is the one that becomes two.</summary>
     public static string Clean(string text)
@@ -39,7 +39,7 @@ internal static class ClipText
                 continue;
             }
 
-            if (text[at] == '\'' && Contractions.FirstOrDefault(c => string.CompareOrdinal(text, at, c, 0, c.Length) == 0) is { } contraction)
+            if (text[at] == '\'' && s_contractions.FirstOrDefault(c => string.CompareOrdinal(text, at, c, 0, c.Length) == 0) is { } contraction)
             {
                 end = at + contraction.Length;
             }

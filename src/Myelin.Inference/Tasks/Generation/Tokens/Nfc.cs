@@ -13,7 +13,7 @@ internal static class Nfc
     private const int HangulBase = 0xAC00, LBase = 0x1100, VBase = 0x1161, TBase = 0x11A7;
     private const int LCount = 19, VCount = 21, TCount = 28, HangulCount = LCount * VCount * TCount;
 
-    private static readonly Tables Data = Tables.Read();
+    private static readonly Tables s_data = Tables.Read();
 
     /// <summary>Composes <paramref name="text"/>; a lone surrogate becomes U+FFFD.</summary>
     public static string Compose(string text)
@@ -50,7 +50,7 @@ internal static class Nfc
                 into.Add(TBase + (hangul % TCount));
             }
         }
-        else if (Data.Decompositions.TryGetValue(point, out var parts))
+        else if (s_data.Decompositions.TryGetValue(point, out var parts))
         {
             Decompose(parts.First, into);
             if (parts.Second != 0)
@@ -70,14 +70,14 @@ internal static class Nfc
         for (var start = 0; start < points.Count;)
         {
             var end = start;
-            while (end < points.Count && Data.ClassOf(points[end]) != 0)
+            while (end < points.Count && s_data.ClassOf(points[end]) != 0)
             {
                 end++;
             }
 
             if (end - start > 1)
             {
-                var sorted = points.GetRange(start, end - start).OrderBy(Data.ClassOf).ToList();
+                var sorted = points.GetRange(start, end - start).OrderBy(s_data.ClassOf).ToList();
                 for (var i = 0; i < sorted.Count; i++)
                 {
                     points[start + i] = sorted[i];
@@ -97,7 +97,7 @@ internal static class Nfc
         var kept = new List<int>(points.Count);
         foreach (var point in points)
         {
-            var ownClass = Data.ClassOf(point);
+            var ownClass = s_data.ClassOf(point);
             var adjacent = starter == kept.Count - 1;
             if (starter >= 0 && (adjacent || (lastClass != 0 && lastClass < ownClass)) && Pair(kept[starter], point) is { } composed)
             {
@@ -139,7 +139,7 @@ internal static class Nfc
             return first + t;
         }
 
-        return Data.Compositions.TryGetValue((first, second), out var composed) ? composed : null;
+        return s_data.Compositions.TryGetValue((first, second), out var composed) ? composed : null;
     }
 
     private sealed record Tables(
