@@ -43,8 +43,8 @@ public sealed class CoordinatorTests : IDisposable
         await host.EndAsync(job.Id);
 
         await UntilAsync(async () => (await host.Jobs.GetAsync(job.Id, Token)) is null or { Purged: true });
-        await UntilAsync(async () => await host.Get<IArtifacts>().OpenAsync(job.Id, JobBlobs.InputName("text"), Token) is null);
-        Directory.EnumerateFiles(_folder.Combine("artifacts"), "*", SearchOption.AllDirectories).ShouldBeEmpty();
+        await UntilAsync(() => Task.FromResult(!Directory.EnumerateFiles(_folder.Combine("artifacts"), "*", SearchOption.AllDirectories).Any()));
+        (await host.Get<IArtifacts>().OpenAsync(job.Id, JobBlobs.InputName("text"), Token)).ShouldBeNull();
         await UntilAsync(async () => await host.Jobs.GetAsync(job.Id, Token) is null);
     }
 
