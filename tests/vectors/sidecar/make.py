@@ -204,10 +204,10 @@ add("infer-inline-with-gaps", WORKER,
     note="Gaps hold any bytes, also after the last tensor; a tensor of 0 bytes takes no part in the order.")
 add("infer-ring", WORKER,
     frame(INFER, 3, head([tensor("a", "FP32", [16], offset=0, place=1), tensor("b", "UINT8", [HALF - 64], offset=64, place=1),
-                          tensor("text", "BYTES", [2], size=11, offset=128, place=1)], model=1)),
+                          tensor("text", "BYTES", [2], size=8, offset=128, place=1)], model=1)),
     [headed(INFER, 3, [seen("a", "FP32", [16], place="ring"), seen("b", "UINT8", [HALF - 64], offset=64, place="ring"),
-                       seen("text", "BYTES", [2], size=11, offset=128, place="ring")], model=1)],
-    note="`b` ends exactly where the part of the inputs ends. Places of one message may overlap: only the sender's map knows. The ring's content is not part of the vector.")
+                       seen("text", "BYTES", [2], size=8, offset=128, place="ring")], model=1)],
+    note="`b` ends exactly where the part of the inputs ends. Places of one message may overlap: only the sender's map knows. The ring holds zeros (two empty elements in `text`).")
 add("infer-ring-and-inline", WORKER,
     [frame(INFER, 3, head([tensor("a", "INT16", [2, 2], offset=4096, place=1), tensor("b", "INT16", [2])], inline=4)), frame(DATA, 3, b"\1\0\2\0")],
     [headed(INFER, 3, [seen("a", "INT16", [2, 2], offset=4096, place="ring"), seen("b", "INT16", [2])], inline=4), read(DATA, 3, bytes=4)])
@@ -318,7 +318,7 @@ bad("ping-7-bytes", WORKER, frame(PING, 0, bytes(7)))
 bad("ping-with-call", WORKER, frame(PING, 1, bytes(8)))
 bad("pong-9-bytes", SIDECAR, frame(PONG, 0, bytes(9)))
 bad("drain-with-payload", WORKER, frame(DRAIN, 0, b"\0"))
-bad("infer-after-drain", WORKER, [frame(DRAIN), frame(INFER, 1, head())], [read(DRAIN)])
+bad("infer-after-drain", WORKER, [frame(DRAIN), frame(INFER, 2, head())], [read(DRAIN)], open=[1])
 bad("error-no-object", SIDECAR, frame(ERROR, 5, b'"failed"'), open=[5])
 bad("error-without-code", SIDECAR, frame(ERROR, 5, b'{"message":"?"}'), open=[5])
 bad("error-too-long", SIDECAR, frame(ERROR, 5, text(big_error) + b" "), open=[5])
