@@ -110,6 +110,10 @@ internal sealed record InputOptions
     [Description("Bytes of request bodies held in memory at a time; requests beyond that wait before they are read.")]
     public long BufferBytes { get; init; } = 256L << 20;
 
+    [Description("Slowest upload in bytes a second, after ten seconds of grace; a slower one is ended with 408, because it holds a place in memory.")]
+    [Range(1, 1 << 20)]
+    public int MinBytesPerSecond { get; init; } = 16 << 10;
+
     [Description("Longest wait for an input by URL.")]
     public TimeSpan UrlTimeout { get; init; } = TimeSpan.FromSeconds(20);
 

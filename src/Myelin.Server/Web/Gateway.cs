@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
@@ -13,6 +14,8 @@ namespace Myelin.Server.Web;
 /// <summary>The gateway role: what answers HTTP. The composition root calls the two methods; the rest is in the capabilities' folders.</summary>
 internal static class Gateway
 {
+    private static readonly TimeSpan s_uploadGrace = TimeSpan.FromSeconds(10);
+
     /// <summary>Needs <see cref="MyelinOptions"/>, and what AddJobs and AddModels bring.</summary>
     public static IServiceCollection AddGateway(this IServiceCollection services, MyelinOptions options)
     {
@@ -23,10 +26,11 @@ internal static class Gateway
             json.SerializerOptions.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
             json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
         });
-        services.Configure<Microsoft.AspNetCore.Server.Kestrel.Core.KestrelServerOptions>(kestrel =>
+        services.Configure<KestrelServerOptions>(kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.Limits.MaxRequestBodySize = options.Input.MaxBytes;
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(options.Input.MinBytesPerSecond, s_uploadGrace);
         });
         services.TryAddSingleton<SiteGuard>();
         services.TryAddSingleton<FailedAttempts>();
