@@ -17,6 +17,19 @@ internal static class Golden
 
     public static string Folder(string model) => Shared.Require("goldens", model);
 
+    /// <summary>A copy of a reference model that a test may change.</summary>
+    public static TemporaryFolder Copy(string model)
+    {
+        var folder = new TemporaryFolder();
+        var source = Folder(model);
+        foreach (var file in Directory.EnumerateFiles(source, "*", SearchOption.AllDirectories))
+        {
+            File.WriteAllBytes(folder.File(Path.GetRelativePath(source, file)), File.ReadAllBytes(file)); // Not File.Copy: the originals are read-only.
+        }
+
+        return folder;
+    }
+
     public static float[] Floats(JsonElement reference) => Floats(reference.GetProperty("file").GetString()!);
 
     public static float[] Floats(string file) => MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(Shared.Require("goldens", file))).ToArray();
