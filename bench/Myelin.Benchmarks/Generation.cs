@@ -33,7 +33,7 @@ internal static class Generation
         var table = new Table("model", "size", "jobs", "s per job", "steps/s", "share inside the runtime");
         foreach (var (model, side) in models)
         {
-            await using var task = Load(model);
+            await using var task = await LoadAsync(model);
             await RunAsync(task, side, seed: 0);
             var (shares, watch) = (new List<double>(), Stopwatch.StartNew());
             while (watch.Elapsed < TimeSpan.FromSeconds(10) || shares.Count < 3)
@@ -85,7 +85,7 @@ internal static class Generation
         {
             var bytes = new DirectoryInfo(model.Folder).EnumerateFiles("*", SearchOption.AllDirectories).Sum(f => f.Length);
             var watch = Stopwatch.StartNew();
-            await using var task = Load(model);
+            await using var task = await LoadAsync(model);
             var loaded = watch.Elapsed;
             await RunAsync(task, side, seed: 1, steps: 1);
             var first = watch.Elapsed;
@@ -123,7 +123,7 @@ internal static class Generation
 
     private static OnnxOptions Options() => new() { IntraOpThreads = Environment.ProcessorCount };
 
-    private static ITask Load(ModelDefinition model) => TaskLoader.Create(model, Options(), new ImagingLimits());
+    private static Task<ITask> LoadAsync(ModelDefinition model) => TaskLoader.CreateAsync(model, Options(), new ImagingLimits(), CancellationToken.None);
 
     /// <returns>The share of the job's time inside the runtime.</returns>
     private static async Task<double> RunAsync(ITask task, int side, int seed, int steps = 20)

@@ -100,7 +100,7 @@ internal static class Jobs
         }
 
         var folder = Install("yolox-nano", Directory.CreateTempSubdirectory("myelin-bench-").FullName);
-        await using (var task = TaskLoader.Create(ModelFolder.Load(folder)[0], new OnnxOptions(), new ImagingLimits()))
+        await using (var task = await TaskLoader.CreateAsync(ModelFolder.Load(folder)[0], new OnnxOptions(), new ImagingLimits(), CancellationToken.None))
         {
             await LoopAsync(task, picture, loops, TimeSpan.FromSeconds(2));
             var one = await LoopAsync(task, picture, 1, TimeSpan.FromSeconds(8));

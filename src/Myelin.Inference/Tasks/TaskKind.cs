@@ -1,6 +1,6 @@
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
-using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Runtimes;
 
 namespace Myelin.Inference.Tasks;
 
@@ -9,10 +9,14 @@ namespace Myelin.Inference.Tasks;
 /// <param name="Check">Reads every key of the task's sections of <c>model.yaml</c>, given the labels; collects what is wrong.</param>
 /// <param name="Weights">Files that each revision must hold, with the key that names each (empty for the default).</param>
 /// <param name="Contract">What a caller gives.</param>
-/// <param name="Create">Loads the network. Throws <see cref="ModelException"/> or <see cref="Runtimes.RuntimeException"/>.</param>
+/// <param name="Create">Opens the networks, which the task then owns; the source stays the caller's. Throws <see cref="ModelException"/> or <see cref="RuntimeException"/>.</param>
 internal sealed record TaskKind(
     string Name,
     Action<SettingsReader, IReadOnlyList<string>> Check,
     Func<ModelDefinition, IReadOnlyList<(string Key, string File)>> Weights,
     Func<ModelDefinition, TaskContract> Contract,
-    Func<ModelDefinition, OnnxOptions, ImagingLimits, ITask> Create);
+    Func<ModelDefinition, IRuntimeSource, ImagingLimits, CancellationToken, Task<ITask>> Create)
+{
+    /// <summary>How many networks the task of this model asks for.</summary>
+    public int Networks(ModelDefinition definition) => Weights(definition).Count(weight => weight.File.EndsWith(".onnx", StringComparison.Ordinal));
+}

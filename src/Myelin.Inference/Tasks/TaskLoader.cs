@@ -9,21 +9,32 @@ namespace Myelin.Inference.Tasks;
 /// <summary>Definition → loaded model.</summary>
 public static class TaskLoader
 {
-    /// <summary>
-    /// Loads the weights and makes the task ready for concurrent calls. Takes milliseconds to seconds on the calling
-    /// thread; the caller owns and disposes the task.
-    /// </summary>
+    /// <summary>Loads the weights from the revision's folder into this process and makes the task ready for concurrent calls.</summary>
     /// <exception cref="ModelException">The network does not load or does not fit its <c>model.yaml</c>; lists all that is wrong.</exception>
-    public static ITask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    public static Task<ITask> CreateAsync(ModelDefinition definition, OnnxOptions options, ImagingLimits limits, CancellationToken cancellationToken) =>
+        CreateAsync(definition, new OnnxRuntimeSource(definition.Folder, options with { Instances = definition.Instances.Count }), limits, cancellationToken);
+
+    /// <summary>
+    /// Makes the task over the networks of <paramref name="source"/>, which it owns from now on, also where this fails.
+    /// Takes milliseconds to minutes; the caller owns and disposes the task.
+    /// </summary>
+    /// <exception cref="ModelException">A network does not load or does not fit its <c>model.yaml</c>; lists all that is wrong.</exception>
+    public static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
-        var kind = TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition);
         try
         {
-            return kind.Create(definition, options with { Instances = definition.Instances.Count }, limits);
+            var kind = TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition);
+            return new SourcedTask(await kind.Create(definition, source, limits, cancellationToken).ConfigureAwait(false), source);
         }
-        catch (RuntimeException fault)
+        catch (Exception fault)
         {
-            throw new ModelException([new ModelError($"{definition.Revision}/", "", fault.Message)]);
+            await source.DisposeAsync().ConfigureAwait(false);
+            if (fault is RuntimeException)
+            {
+                throw new ModelException([new ModelError($"{definition.Revision}/", "", fault.Message)]);
+            }
+
+            throw;
         }
     }
 

@@ -26,7 +26,7 @@ internal static class ModelCommand
         {
             foreach (var revision in revisions)
             {
-                await using var task = TaskLoader.Create(revision, new OnnxOptions(), new ImagingLimits());
+                await using var task = await TaskLoader.CreateAsync(revision, new OnnxOptions(), new ImagingLimits(), CancellationToken.None);
                 Console.WriteLine($"✓ {revision.Name} revision {revision.Revision}: {revision.Task}, loads");
             }
 

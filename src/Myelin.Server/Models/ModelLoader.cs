@@ -48,15 +48,15 @@ internal sealed class ModelLoader(MyelinOptions options)
     }
 
     /// <exception cref="ModelException">The weights do not load or do not fit the definition.</exception>
-    public ITask Load(ModelDefinition definition) =>
-        TaskLoader.Create(
+    public Task<ITask> LoadAsync(ModelDefinition definition, CancellationToken cancellationToken) =>
+        TaskLoader.CreateAsync(
             definition,
             new OnnxOptions
             {
                 IntraOpThreads = options.Runtime.IntraOpThreads == 0 ? Environment.ProcessorCount : options.Runtime.IntraOpThreads,
-                Instances = definition.Instances.Count,
             },
-            Limits);
+            Limits,
+            cancellationToken);
 
     /// <summary>A value that changes when any file does, the bytes of all files, and when the newest was written.</summary>
     public static (string Value, long Bytes, DateTimeOffset Newest) Fingerprint(string folder)

@@ -85,7 +85,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
                 }
                 else if (!unsettled)
                 {
-                    found[name] = new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.Load, time);
+                    found[name] = new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time);
                 }
             }
 

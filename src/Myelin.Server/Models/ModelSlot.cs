@@ -8,7 +8,7 @@ namespace Myelin.Server.Models;
 /// disposed when the slot is retired (the folder changed) or unloaded (memory budget) and the last lease is gone.
 /// All state is guarded by one lock that is never held across an await.
 /// </summary>
-internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes, Func<ModelDefinition, ITask> load, TimeProvider time)
+internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes, Func<ModelDefinition, CancellationToken, Task<ITask>> load, TimeProvider time)
 {
     private readonly Lock _lock = new();
     private ModelEntry _entry = entry;
@@ -118,11 +118,11 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
     private Task<ITask> LoadAsync()
     {
         _entry = _entry with { State = ModelState.Loading };
-        return Task.Run(() =>
+        return Task.Run(async () =>
         {
             try
             {
-                var task = load(_entry.Definition!);
+                var task = await load(_entry.Definition!, CancellationToken.None);
                 Become(_entry with { State = ModelState.Ready });
                 return task;
             }

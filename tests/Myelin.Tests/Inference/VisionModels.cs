@@ -49,8 +49,8 @@ internal static class VisionModels
         return folder;
     }
 
-    public static ITask Load(string name, TemporaryFolder into, OnnxOptions? options = null) =>
-        TaskLoader.Create(ModelFolder.Load(Folder(name, into))[^1], options ?? new OnnxOptions(), new ImagingLimits());
+    public static Task<ITask> LoadAsync(string name, TemporaryFolder into, OnnxOptions? options = null) =>
+        TaskLoader.CreateAsync(ModelFolder.Load(Folder(name, into))[^1], options ?? new OnnxOptions(), new ImagingLimits(), CancellationToken.None);
 
     public static TaskInput Picture(ReadOnlyMemory<byte> bytes, string parameters = "{}") =>
         new(new Dictionary<string, TaskFile> { ["image"] = new("application/octet-stream", bytes) }, JsonDocument.Parse(parameters).RootElement);

@@ -3,7 +3,6 @@ using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks.Images;
 
 namespace Myelin.Inference.Tasks.Classification;
@@ -17,7 +16,7 @@ internal sealed class ClassificationTask(
         ClassificationSettings.Check,
         static _ => [("", "model.onnx")],
         Contract,
-        Create);
+        CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
@@ -28,7 +27,7 @@ internal sealed class ClassificationTask(
             () => Picture.Decode(ImageFile.Of(input), limits, enough: annotate ? null : preprocessor.Enough), cancellationToken).ConfigureAwait(false);
         timings.End("decodeMs");
         cancellationToken.ThrowIfCancellationRequested();
-        using var tensor = preprocessor.Run(picture, out _);
+        using var tensor = preprocessor.Run(picture, runtime, out _);
         timings.End("preprocessMs");
         List<(int ClassId, float Score)> classes;
         using (var outputs = await runtime.InferAsync([tensor], cancellationToken).ConfigureAwait(false))
@@ -67,11 +66,11 @@ internal sealed class ClassificationTask(
             ]);
     }
 
-    private static ClassificationTask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var settings = TaskLoader.Bind(definition, ClassificationSettings.Bind);
         return TaskLoader.Use(
-            OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options),
+            await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false),
             runtime =>
             {
                 var preprocessor = TaskLoader.Preprocessor(settings.Input, runtime, Misfit(runtime.Outputs, definition.Labels.Count));

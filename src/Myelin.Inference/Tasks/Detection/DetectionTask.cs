@@ -3,7 +3,6 @@ using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks.Images;
 
 namespace Myelin.Inference.Tasks.Detection;
@@ -29,7 +28,7 @@ internal sealed class DetectionTask : ITask
         DetectionSettings.Check,
         static _ => [("", "model.onnx")],
         Contract,
-        Create);
+        CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
@@ -42,7 +41,7 @@ internal sealed class DetectionTask : ITask
             () => Picture.Decode(ImageFile.Of(input), _limits, enough: annotate ? null : _preprocessor.Enough), cancellationToken).ConfigureAwait(false);
         timings.End("decodeMs");
         cancellationToken.ThrowIfCancellationRequested();
-        using var tensor = _preprocessor.Run(picture, out var fit);
+        using var tensor = _preprocessor.Run(picture, _runtime, out var fit);
         timings.End("preprocessMs");
         List<Detection> found;
         using (var outputs = await _runtime.InferAsync([tensor], cancellationToken).ConfigureAwait(false))
@@ -79,11 +78,11 @@ internal sealed class DetectionTask : ITask
             ]);
     }
 
-    private static DetectionTask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var settings = TaskLoader.Bind(definition, DetectionSettings.Bind);
         return TaskLoader.Use(
-            OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options),
+            await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false),
             runtime =>
             {
                 var misfit = settings.ToDecoder().Misfit(runtime.Outputs, settings.Input.Width, settings.Input.Height, definition.Labels.Count);

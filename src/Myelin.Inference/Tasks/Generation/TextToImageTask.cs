@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
-using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks.Generation.Pipeline;
 
 namespace Myelin.Inference.Tasks.Generation;
@@ -15,7 +15,7 @@ internal sealed class TextToImageTask(
         static (settings, _) => TextToImageSettings.Bind(settings),
         static _ => [("", "model_index.json"), ("", "scheduler/scheduler_config.json"), ("", "unet/model.onnx"), ("", "vae_decoder/model.onnx")],
         TextToImageContract.For,
-        Create);
+        CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
@@ -59,14 +59,13 @@ internal sealed class TextToImageTask(
         return new TaskArtifact($"image-{index + 1}.png", "image/png", PngText.Insert(png, "parameters", GenerationText.Of(request, model, index)));
     }
 
-    private static TextToImageTask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var settings = TaskLoader.Bind(definition, TextToImageSettings.Bind);
-        settings = settings with { Components = settings.Components with { Instances = options.Instances } };
+        settings = settings with { Components = settings.Components with { Instances = definition.Instances.Count } };
         try
         {
-            // The seam is synchronous and its callers give it a thread; nothing here goes back to a caller's context.
-            return LoadAsync(definition, settings, options, limits).GetAwaiter().GetResult();
+            return await LoadAsync(definition, settings, source, limits, cancellationToken).ConfigureAwait(false);
         }
         catch (ModelException fault)
         {
@@ -74,14 +73,15 @@ internal sealed class TextToImageTask(
         }
     }
 
-    private static async Task<TextToImageTask> LoadAsync(ModelDefinition definition, TextToImageSettings settings, OnnxOptions options, ImagingLimits limits)
+    private static async Task<TextToImageTask> LoadAsync(
+        ModelDefinition definition, TextToImageSettings settings, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var time = TimeProvider.System;
         var pipeline = await DiffusionPipeline.LoadAsync(
-            definition.Folder, settings.Components, path => OnnxRuntime.Load(path, options), time, CancellationToken.None).ConfigureAwait(false);
+            definition.Folder, settings.Components, source, time, cancellationToken).ConfigureAwait(false);
         try
         {
-            var colours = await LatentColours.MakeAsync(pipeline.Folder, pipeline.Autoencoder, CancellationToken.None).ConfigureAwait(false);
+            var colours = await LatentColours.MakeAsync(pipeline.Folder, pipeline.Autoencoder, cancellationToken).ConfigureAwait(false);
             var contract = TextToImageContract.Of(settings, pipeline.Folder);
             return new TextToImageTask(definition.Name, new TextToImageInput(settings, pipeline.Folder, contract, limits), pipeline, colours, time);
         }

@@ -2,7 +2,6 @@ using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks.Generation.Pipeline;
 using Myelin.Inference.Tasks.Images;
 
@@ -24,7 +23,7 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
             TaskNames.ImageToImage,
             [ParameterSpecs.Image],
             [new ParameterSpec("format", "string", "Of the result") { Choices = s_formats, Default = JsonSerializer.SerializeToElement(s_formats[0]) }]),
-        Create);
+        CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
@@ -50,11 +49,11 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
 
     public ValueTask DisposeAsync() => runtime.DisposeAsync();
 
-    private static ImageToImageTask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var settings = TaskLoader.Bind(definition, ImageToImageSettings.Bind);
         return TaskLoader.Use(
-            OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options),
+            await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false),
             runtime =>
             {
                 long[] wanted = [1, settings.Luma ? 1 : 3, settings.Height, settings.Width];
@@ -79,7 +78,8 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
         for (var tile = 0; tile < count; tile++)
         {
             var (column, row) = (tile % columns.Count, tile / columns.Count);
-            using var input = TensorValues.Of(spec, Cut(picture, columns, rows, column, row), 1, channels, settings.Height, settings.Width);
+            using var input = runtime.Rent(spec.Name, spec.Type, 1, channels, settings.Height, settings.Width);
+            TensorValues.Write(input, 0, Cut(picture, columns, rows, column, row));
             using var outputs = await runtime.InferAsync([input], cancellationToken).ConfigureAwait(false);
             var values = TensorValues.Read(outputs[0]);
             if (values.Length != channels * settings.Width * scale * settings.Height * scale)

@@ -44,21 +44,33 @@ internal sealed class ImagePreprocessor
     /// <summary>The size at which a decoded picture is large enough.</summary>
     public (int Width, int Height) Enough => (_input.Width, _input.Height);
 
-    public Tensor Run(Picture picture, out PictureFit fit)
+    /// <param name="picture">Decoded; at least as large as <see cref="Enough"/> where the original is.</param>
+    /// <param name="runtime">The network that will be called: it gives the memory.</param>
+    /// <param name="fit">How the picture lies in the tensor.</param>
+    public Tensor Run(Picture picture, IRuntime runtime, out PictureFit fit)
     {
         fit = PictureFit.Of(
             _input.Fit, picture.OriginalWidth, picture.OriginalHeight, _input.Width, _input.Height, _input.Centred, _input.CropRatio);
         using var scaled = PictureScaler.Scale(picture, fit, _input.Width, _input.Height);
         if (_spec.Type == ElementType.UInt8)
         {
-            var bytes = Tensor.Rent(_spec.Name, ElementType.UInt8, Shape(1));
+            var bytes = runtime.Rent(_spec.Name, ElementType.UInt8, Shape(1));
             Copy(scaled.Pixels.Span, fit, bytes.Bytes.Span);
             return bytes;
         }
 
-        var tensor = Tensor.Rent(_spec.Name, ElementType.Float32, Shape(1));
-        Write(scaled.Pixels.Span, fit, tensor.As<float>());
-        return _spec.Type == ElementType.Float16 ? Halve(tensor) : tensor;
+        if (_spec.Type == ElementType.Float32)
+        {
+            var floats = runtime.Rent(_spec.Name, ElementType.Float32, Shape(1));
+            Write(scaled.Pixels.Span, fit, floats.As<float>());
+            return floats;
+        }
+
+        using var whole = Tensor.Rent(_spec.Name, ElementType.Float32, Shape(1));
+        Write(scaled.Pixels.Span, fit, whole.As<float>());
+        var halves = runtime.Rent(_spec.Name, ElementType.Float16, Shape(1));
+        System.Numerics.Tensors.TensorPrimitives.ConvertToHalf(whole.As<float>(), halves.As<Half>());
+        return halves;
     }
 
     private long[] Shape(int batch) => _input.ChannelsFirst
@@ -133,22 +145,6 @@ internal sealed class ImagePreprocessor
                     target[at] = pixels[source + channel];
                 }
             }
-        }
-    }
-
-    private static Tensor Halve(Tensor tensor)
-    {
-        using (tensor)
-        {
-            var halved = Tensor.Rent(tensor.Name, ElementType.Float16, tensor.Shape);
-            var from = tensor.As<float>();
-            var to = halved.As<Half>();
-            for (var at = 0; at < from.Length; at++)
-            {
-                to[at] = (Half)from[at];
-            }
-
-            return halved;
         }
     }
 }

@@ -1,6 +1,5 @@
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Onnx;
 
 namespace Myelin.Inference.Tasks.Tensors;
 
@@ -15,7 +14,7 @@ internal sealed class TensorTask(IRuntime runtime) : ITask
             TaskNames.Tensor,
             [new FileSpec("inputs", "json", Required: true, "Array of tensors {name, shape, datatype, data}, as in the Open Inference Protocol v2")],
             []),
-        static (definition, options, _) => new TensorTask(OnnxRuntime.Load(Path.Combine(definition.Folder, "model.onnx"), options)));
+        static async (_, source, _, cancellationToken) => new TensorTask(await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false)));
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {

@@ -56,7 +56,7 @@ internal sealed class LineReader(TextReadingSettings settings, IReadOnlyList<str
         var height = settings.Height;
         var ratio = Math.Max((double)settings.Width / height, lines.Max(line => (double)line.Width / line.Height));
         var width = Math.Min((int)(height * ratio), settings.MaxWidth);
-        var tensor = Tensor.Rent(runtime.Inputs[0].Name, ElementType.Float32, lines.Length, 3, height, width);
+        var tensor = runtime.Rent(runtime.Inputs[0].Name, ElementType.Float32, lines.Length, 3, height, width);
         var target = tensor.As<float>();
         target.Clear();
         var pixels = ArrayPool<byte>.Shared.Rent(width * height * 3);

@@ -60,7 +60,7 @@ internal sealed class TextDetector(TextDetectionSettings settings, IRuntime runt
         try
         {
             Bilinear.Resize(picture.Pixels.Span, picture.Width, picture.Height, pixels, width, height);
-            var tensor = Tensor.Rent(runtime.Inputs[0].Name, ElementType.Float32, 1, 3, height, width);
+            var tensor = runtime.Rent(runtime.Inputs[0].Name, ElementType.Float32, 1, 3, height, width);
             TextPixels.Write(pixels.AsSpan(0, width * height * 3), width, height, tensor.As<float>(), width);
             return tensor;
         }

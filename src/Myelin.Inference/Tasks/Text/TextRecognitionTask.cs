@@ -4,7 +4,6 @@ using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks.Images;
 
 namespace Myelin.Inference.Tasks.Text;
@@ -35,7 +34,7 @@ internal sealed class TextRecognitionTask : ITask
             return [("detection.file", settings.Detection.File), ("recognition.file", settings.Reading.File), ("recognition.keys", settings.Reading.Keys)];
         },
         Contract,
-        Create);
+        CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
@@ -79,12 +78,14 @@ internal sealed class TextRecognitionTask : ITask
             TaskNames.TextRecognition, [ParameterSpecs.Image], [ParameterSpecs.Threshold(settings.Reading.Threshold), ParameterSpecs.Annotate()]);
     }
 
-    private static TextRecognitionTask Create(ModelDefinition definition, OnnxOptions options, ImagingLimits limits)
+    private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
     {
         var settings = TaskLoader.Bind(definition, TextSettings.Bind);
         string[] symbols = ["", .. File.ReadAllLines(Path.Combine(definition.Folder, settings.Reading.Keys)), " "];
-        return TaskLoader.Use(OnnxRuntime.Load(Path.Combine(definition.Folder, settings.Detection.File), options), detection =>
-            TaskLoader.Use(OnnxRuntime.Load(Path.Combine(definition.Folder, settings.Reading.File), options), reading =>
+        var detection = await source.OpenAsync(settings.Detection.File, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            return TaskLoader.Use(await source.OpenAsync(settings.Reading.File, cancellationToken).ConfigureAwait(false), reading =>
             {
                 if (TextDetector.Misfit(detection) is { } first)
                 {
@@ -97,7 +98,13 @@ internal sealed class TextRecognitionTask : ITask
                 }
 
                 return new TextRecognitionTask(settings, symbols, detection, reading, limits);
-            }));
+            });
+        }
+        catch
+        {
+            await detection.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
     }
 
     private byte[] Draw(Picture picture, List<TextRegion> regions)

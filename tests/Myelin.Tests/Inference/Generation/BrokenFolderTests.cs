@@ -70,6 +70,6 @@ public sealed class BrokenFolderTests
     {
         using var folder = Golden.Copy("tiny-sd");
         harm(folder);
-        return Should.Throw<ModelException>(() => Generations.LoadFolder(folder.Path)).Errors;
+        return Should.Throw<ModelException>(() => Generations.LoadFolderAsync(folder.Path)).Errors;
     }
 }

@@ -16,7 +16,7 @@ public sealed class BuiltInModelTests
     {
         var folder = Path.Combine(Shared.Root, "models", "emoji-diffusion");
         Assert.SkipUnless(Directory.Exists(folder), "needs models/emoji-diffusion, which is not here");
-        await using var task = TaskLoader.Create(ModelFolder.Load(folder)[^1], new OnnxOptions(), new ImagingLimits());
+        await using var task = await TaskLoader.CreateAsync(ModelFolder.Load(folder)[^1], new OnnxOptions(), new ImagingLimits(), TestContext.Current.CancellationToken);
         foreach (var input in (TaskInput[])
         [
             Generations.Input(new { prompt = "red apple", seed = 7 }),

@@ -13,7 +13,7 @@ public sealed class GenerationLoadTests
     [Fact]
     public async Task Run_TenAtOnceOneCancelledInMidStep_EndsAtOnceAndTheOthersAreAsAlone()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var inputs = Enumerable.Range(0, 10)
             .Select(seed => Generations.Input(new { prompt = $"picture {seed}", seed, steps = 4, width = 64 + (16 * (seed % 3)), height = 64, sampler = seed % 2 == 0 ? "euler-a" : "pndm" })).ToList();
         var alone = new List<byte[]>();
@@ -44,7 +44,7 @@ public sealed class GenerationLoadTests
     [Fact]
     public async Task Run_PictureOfABatch_IsTheSameWhateverElseRuns()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var batch = Generations.Input(new { prompt = "x", seed = 3, steps = 3, count = 3, sampler = "ddim" });
         var both = await Task.WhenAll(task.RunAsync(batch, new Events(), s_token), task.RunAsync(batch, new Events(), s_token));
         var single = await task.RunAsync(Generations.Input(new { prompt = "x", seed = 3, steps = 3, sampler = "ddim" }), new Events(), s_token);

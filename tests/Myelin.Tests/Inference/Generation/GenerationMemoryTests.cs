@@ -14,7 +14,7 @@ public sealed class GenerationMemoryTests
     [Fact]
     public async Task Run_TwoHundredGenerations_MemoryDoesNotGrow()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var readings = new List<double>();
         for (var i = 0; i < 250; i++)
         {

@@ -11,9 +11,10 @@ namespace Myelin.Tests.Inference.Generation;
 /// <summary>Loads models and makes inputs for tests of the text-to-image task.</summary>
 internal static class Generations
 {
-    public static ITask Load(string model, string settings = "{}") => LoadFolder(Golden.Folder(model), settings);
+    public static Task<ITask> LoadAsync(string model, string settings = "{}") => LoadFolderAsync(Golden.Folder(model), settings);
 
-    public static ITask LoadFolder(string folder, string settings = "{}") => TaskLoader.Create(Definition(folder, settings), new OnnxOptions(), new ImagingLimits());
+    public static Task<ITask> LoadFolderAsync(string folder, string settings = "{}") => 
+        TaskLoader.CreateAsync(Definition(folder, settings), new OnnxOptions(), new ImagingLimits(), CancellationToken.None);
 
     public static ModelDefinition Definition(string folder, string settings = "{}") => new()
     {

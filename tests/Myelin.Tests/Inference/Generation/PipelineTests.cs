@@ -103,5 +103,5 @@ public sealed class PipelineTests
     }
 
     internal static Task<DiffusionPipeline> LoadAsync(string folder, ComponentOptions? options = null, TimeProvider? time = null) => DiffusionPipeline.LoadAsync(
-        folder, options ?? new ComponentOptions(), path => OnnxRuntime.Load(path, new OnnxOptions()), time ?? TimeProvider.System, TestContext.Current.CancellationToken);
+        folder, options ?? new ComponentOptions(), new OnnxRuntimeSource(folder, new OnnxOptions()), time ?? TimeProvider.System, TestContext.Current.CancellationToken);
 }

@@ -27,7 +27,7 @@ public sealed class TextToImageTaskTests
             parameters["sampler"] = recording.GetProperty("scheduler");
         }
 
-        await using var task = Generations.Load(recording.GetProperty("model").GetString()!);
+        await using var task = await Generations.LoadAsync(recording.GetProperty("model").GetString()!);
         var result = await task.RunAsync(
             Generations.Input(parameters, Part(recording, "image"), Part(recording, "mask")), new Events(), s_token);
 
@@ -44,7 +44,7 @@ public sealed class TextToImageTaskTests
     [Fact]
     public async Task Run_NothingButAPrompt_FillsInAndReportsAllThatWasChosen()
     {
-        await using var task = Generations.Load("tiny-sd", """{"defaults": {"steps": 3, "guidance": 4}}""");
+        await using var task = await Generations.LoadAsync("tiny-sd", """{"defaults": {"steps": 3, "guidance": 4}}""");
         var result = await task.RunAsync(Generations.Input(new { prompt = "кот 🐱" }), new Events(), s_token);
 
         var json = JsonDocument.Parse(result.Json).RootElement;
@@ -71,7 +71,7 @@ public sealed class TextToImageTaskTests
     [InlineData("lcm", 1)]
     public async Task Run_AnySampler_ReportsEveryStepAndEndsAtTheLast(string sampler, int steps)
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var events = new Events();
         await task.RunAsync(Generations.Input(new { prompt = "x", sampler, steps, count = 2 }), events, s_token);
 
@@ -85,7 +85,7 @@ public sealed class TextToImageTaskTests
     [Fact]
     public async Task Run_LongJob_PreviewsAreSmallJpegsAtMostFourASecond()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var started = System.Diagnostics.Stopwatch.StartNew();
         var events = new Events();
         await task.RunAsync(Generations.Input(new { prompt = "x", steps = 60, width = 192, height = 128, sampler = "ddim" }), events, s_token);
@@ -105,7 +105,7 @@ public sealed class TextToImageTaskTests
     [InlineData("красное яблоко", "iTXt")]
     public async Task Run_Picture_CarriesItsParametersAsTextChunk(string prompt, string kind)
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var result = await task.RunAsync(
             Generations.Input(new { prompt, negativePrompt = "blurry", steps = 2, sampler = "euler-a", seed = 7, guidance = 7.5 }), new Events(), s_token);
 
@@ -146,7 +146,7 @@ public sealed class TextToImageTaskTests
     [Fact]
     public async Task Run_BadInput_NamesTheFieldAndHarmsNothing()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         foreach (var row in BadInputs())
         {
             var (parameters, image, mask, field) = row.Data;
@@ -162,7 +162,7 @@ public sealed class TextToImageTaskTests
     [Fact]
     public async Task Run_PictureOfAnotherSize_IsScaledToWhatWasAsked()
     {
-        await using var task = Generations.Load("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd");
         var result = await task.RunAsync(
             Generations.Input(new { prompt = "x", steps = 4, strength = 0.5, width = 96, height = 80 }, "init-64.png", "mask-64.png"), new Events(), s_token);
         var own = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 4 }, "pipelines/sd-wide-batch2/0.png"), new Events(), s_token);

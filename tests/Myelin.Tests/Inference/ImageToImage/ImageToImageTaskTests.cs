@@ -16,7 +16,7 @@ public sealed class ImageToImageTaskTests
     [Fact]
     public async Task SuperResolution_ShrunkPhotographs_AreCloserToTheOriginalThanBicubic()
     {
-        await using var model = Load("super-resolution", "pytorch_super_resolution.onnx");
+        await using var model = await LoadAsync("super-resolution", "pytorch_super_resolution.onnx");
         foreach (var sample in (string[])["winml_cat.jpg", "crowd_2.jpg", "winml_dog.jpg"])
         {
             using var photograph = Picture.Decode(File.ReadAllBytes(Shared.Sample(sample)), new ImagingLimits());
@@ -42,7 +42,7 @@ public sealed class ImageToImageTaskTests
     [InlineData("la-muse", "la_muse.onnx", "mlsamples_Image1.jpg")]
     public async Task Style_PictureOfAnySize_KeepsItsSizeAndChangesItsLook(string name, string weights, string sample)
     {
-        await using var model = Load(name, weights);
+        await using var model = await LoadAsync(name, weights);
         var bytes = File.ReadAllBytes(Shared.Sample(sample));
         var events = new List<TaskProgress>();
         var result = await model.Task.RunAsync(Input(bytes, "jpeg"), new Collect(events), s_token);
@@ -63,20 +63,20 @@ public sealed class ImageToImageTaskTests
     [Fact]
     public async Task Run_ResultTooLarge_IsRefusedByField()
     {
-        await using var model = Load("super-resolution", "pytorch_super_resolution.onnx", "output: {scale: 3, overlap: 16, maxMegapixels: 0.1}");
+        await using var model = await LoadAsync("super-resolution", "pytorch_super_resolution.onnx", "output: {scale: 3, overlap: 16, maxMegapixels: 0.1}");
         var fault = await Should.ThrowAsync<InputException>(() => model.Task.RunAsync(Input(File.ReadAllBytes(Shared.Sample("winml_cat.jpg"))), new Progress<TaskProgress>(), s_token));
         (fault.Field, fault.Code).ShouldBe(("input.image", InputErrorCode.TooLarge));
     }
 
     [Fact]
-    public void Load_SizeThatTheNetworkDoesNotTake_NamesTheKey() =>
-        Should.Throw<ModelException>(() => Load("candy", "candy.onnx", "input: {size: [368, 368]}")).Errors.Single().Key.ShouldBe("input");
+    public async Task Load_SizeThatTheNetworkDoesNotTake_NamesTheKey() =>
+        (await Should.ThrowAsync<ModelException>(() => LoadAsync("candy", "candy.onnx", "input: {size: [368, 368]}"))).Errors.Single().Key.ShouldBe("input");
 
     private static TaskInput Input(byte[] picture, string format = "png") => new(
         new Dictionary<string, TaskFile> { ["image"] = new("image/jpeg", picture) }, JsonSerializer.SerializeToElement(new { format }));
 
     /// <summary>The catalogue's model.yaml with the mirror's weights; <paramref name="instead"/> replaces the line of its key.</summary>
-    private static Model Load(string name, string weights, string? instead = null)
+    private static async Task<Model> LoadAsync(string name, string weights, string? instead = null)
     {
         var folder = Directory.CreateTempSubdirectory("myelin-").FullName;
         var model = Path.Combine(folder, name);
@@ -85,7 +85,7 @@ public sealed class ImageToImageTaskTests
             .Where(line => instead is null || line.Split(':')[0] != instead.Split(':')[0]);
         File.WriteAllLines(Path.Combine(model, "model.yaml"), instead is null ? lines : lines.Append(instead));
         File.WriteAllBytes(Path.Combine(model, "1", "model.onnx"), File.ReadAllBytes(Shared.Zoo(weights)));
-        return new Model(TaskLoader.Create(ModelFolder.Load(model).Single(), new OnnxOptions(), new ImagingLimits()), folder);
+        return new Model(await TaskLoader.CreateAsync(ModelFolder.Load(model).Single(), new OnnxOptions(), new ImagingLimits(), s_token), folder);
     }
 
     private sealed record Model(ITask Task, string Folder) : IAsyncDisposable

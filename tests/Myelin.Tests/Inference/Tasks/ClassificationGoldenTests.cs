@@ -15,7 +15,7 @@ public class ClassificationGoldenTests
     public async Task Classifier_SamplePicture_NamesWhatItShows(string model, string sample, string label, double atLeast)
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load(model, folder);
+        await using var task = await VisionModels.LoadAsync(model, folder);
         var (json, result) = await VisionModels.Run(task, sample);
 
         Goldens.Show("classes", $"{model}/{sample}", json, result.Artifacts.Single().Bytes);

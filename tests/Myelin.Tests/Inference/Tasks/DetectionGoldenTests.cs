@@ -35,7 +35,7 @@ public class DetectionGoldenTests
     public async Task Detector_SamplePicture_FindsWhatTheReferenceShows(string model, string sample)
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load(model, folder);
+        await using var task = await VisionModels.LoadAsync(model, folder);
         var (json, result) = await VisionModels.Run(task, sample);
 
         result.Artifacts.Single().Name.ShouldBe("annotated.jpg");

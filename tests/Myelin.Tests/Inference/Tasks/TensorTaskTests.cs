@@ -70,7 +70,7 @@ public class TensorTaskTests
     private static async Task<JsonElement> Run(string inputs)
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("iris", folder);
+        await using var task = await VisionModels.LoadAsync("iris", folder);
         var files = new Dictionary<string, TaskFile> { ["inputs"] = new("application/json", Encoding.UTF8.GetBytes(inputs)) };
         var result = await task.RunAsync(new TaskInput(files, default), new Progress<TaskProgress>(), CancellationToken.None);
         return JsonDocument.Parse(result.Json).RootElement;

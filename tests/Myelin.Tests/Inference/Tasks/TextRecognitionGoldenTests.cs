@@ -15,7 +15,7 @@ public class TextRecognitionGoldenTests
     public async Task TextReader_SamplePicture_ReadsWhatTheReferenceReads(string sample)
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("text-reader", folder);
+        await using var task = await VisionModels.LoadAsync("text-reader", folder);
         var (json, result) = await VisionModels.Run(task, sample);
         Goldens.Show("texts", $"text-reader/{sample}", json, result.Artifacts.Single().Bytes);
 
@@ -41,7 +41,7 @@ public class TextRecognitionGoldenTests
     public async Task TextReader_LinesSideBySide_AreOneLineOfText()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("text-reader", folder);
+        await using var task = await VisionModels.LoadAsync("text-reader", folder);
         var (json, _) = await VisionModels.Run(task, "en.jpg", """{"annotate": false}""");
 
         var text = json.GetProperty("text").GetString()!;

@@ -17,7 +17,7 @@ public class VisionTaskTests
     public async Task Detection_WithoutAnnotation_FindsTheSameAndStoresNothing()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("yolox-nano", folder);
+        await using var task = await VisionModels.LoadAsync("yolox-nano", folder);
         var (with, drawn) = await VisionModels.Run(task, "winml_dog.jpg");
         var (without, bare) = await VisionModels.Run(task, "winml_dog.jpg", """{"annotate": false}""");
 
@@ -31,7 +31,7 @@ public class VisionTaskTests
     public async Task Detection_ThresholdAndMaximum_AreObeyed()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("yolox-nano", folder);
+        await using var task = await VisionModels.LoadAsync("yolox-nano", folder);
 
         var (sure, _) = await VisionModels.Run(task, "test_object_detection_0.jpg", """{"threshold": 0.85, "annotate": false}""");
         var (two, _) = await VisionModels.Run(task, "test_object_detection_0.jpg", """{"maxDetections": 2, "annotate": false}""");
@@ -45,7 +45,7 @@ public class VisionTaskTests
     public async Task Detection_AnyThreshold_KeepsBoxesInsideThePicture()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("yolox-nano", folder);
+        await using var task = await VisionModels.LoadAsync("yolox-nano", folder);
 
         var (json, _) = await VisionModels.Run(task, "test_object_detection_0.jpg", """{"threshold": 0, "iou": 1, "maxDetections": 10000, "annotate": false}""");
 
@@ -65,7 +65,7 @@ public class VisionTaskTests
     public async Task Faces_Landmarks_LieInTheFaceInCocosForm()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("faces", folder);
+        await using var task = await VisionModels.LoadAsync("faces", folder);
         var (json, _) = await VisionModels.Run(task, "sinet_obama.jpg");
 
         json.GetProperty("keypointNames").GetArrayLength().ShouldBe(6);
@@ -88,7 +88,7 @@ public class VisionTaskTests
     public async Task Detection_TurnedByExif_GivesBoxesAsAPersonSeesThem()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("faces", folder);
+        await using var task = await VisionModels.LoadAsync("faces", folder);
         var bytes = await File.ReadAllBytesAsync(Shared.Sample("sinet_obama.jpg"));
         var straight = await Run(task, bytes);
 
@@ -120,7 +120,7 @@ public class VisionTaskTests
         var strip = PictureEncoder.Encode(new byte[29_000 * 3], 29_000, 1, PictureFormat.Png);
         foreach (var model in new[] { "faces", "yolox-nano", "ultraface", "shufflenet-v2", "text-reader" })
         {
-            await using var task = VisionModels.Load(model, folder);
+            await using var task = await VisionModels.LoadAsync(model, folder);
             try
             {
                 await task.RunAsync(VisionModels.Picture(strip), new Progress<TaskProgress>(), CancellationToken.None);
@@ -136,7 +136,7 @@ public class VisionTaskTests
     public async Task Task_NoPicture_NamesThePart()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("faces", folder);
+        await using var task = await VisionModels.LoadAsync("faces", folder);
         var input = new TaskInput(new Dictionary<string, TaskFile>(), default);
 
         var error = await Should.ThrowAsync<InputException>(task.RunAsync(input, new Progress<TaskProgress>(), CancellationToken.None));
@@ -148,7 +148,7 @@ public class VisionTaskTests
     public async Task Tasks_ManyAtOnceOneCancelled_OnlyThatOneEnds()
     {
         using var folder = new TemporaryFolder();
-        await using var task = VisionModels.Load("text-reader", folder);
+        await using var task = await VisionModels.LoadAsync("text-reader", folder);
         var bytes = await File.ReadAllBytesAsync(Shared.Sample("mask_img2.jpeg"));
         using var cancel = new CancellationTokenSource();
         var runs = Enumerable.Range(0, 4)
@@ -173,27 +173,27 @@ public class VisionTaskTests
     [InlineData("ultraface", "labels: [face]", "labels: [face, hand]", "output.decoder")]
     [InlineData("ultraface", "[320, 240]", "[240, 320]", "input")]
     [InlineData("cifar10", "labels: [airplane,", "labels: [", "labels")]
-    public void Load_YamlThatDoesNotFitTheNetwork_SaysWhatTheNetworkHas(string model, string from, string to, string keys)
+    public async Task Load_YamlThatDoesNotFitTheNetwork_SaysWhatTheNetworkHas(string model, string from, string to, string keys)
     {
         using var folder = new TemporaryFolder();
         var path = Path.Combine(VisionModels.Folder(model, folder), "model.yaml");
         File.WriteAllText(path, File.ReadAllText(path).Replace(from, to, StringComparison.Ordinal));
         var definition = ModelFolder.Load(Path.GetDirectoryName(path)!)[0];
 
-        var error = Should.Throw<ModelException>(() => TaskLoader.Create(definition, new OnnxOptions(), new ImagingLimits()));
+        var error = await Should.ThrowAsync<ModelException>(() => TaskLoader.CreateAsync(definition, new OnnxOptions(), new ImagingLimits(), CancellationToken.None));
 
         string.Join(' ', error.Errors.Select(e => e.Key)).ShouldBe(keys, error.Message);
     }
 
     [Fact]
-    public void Load_FileThatIsNoNetwork_IsAModelError()
+    public async Task Load_FileThatIsNoNetwork_IsAModelError()
     {
         using var folder = new TemporaryFolder();
         folder.Write("broken/model.yaml", "task: tensor");
         folder.Write("broken/1/model.onnx", "no network");
         var definition = ModelFolder.Load(Path.Combine(folder.Path, "broken"))[0];
 
-        Should.Throw<ModelException>(() => TaskLoader.Create(definition, new OnnxOptions(), new ImagingLimits()))
+        (await Should.ThrowAsync<ModelException>(() => TaskLoader.CreateAsync(definition, new OnnxOptions(), new ImagingLimits(), CancellationToken.None)))
             .Errors.Single().Message.ShouldContain("model.onnx does not load");
     }
 

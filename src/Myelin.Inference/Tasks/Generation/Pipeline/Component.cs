@@ -3,13 +3,14 @@ using Myelin.Inference.Runtimes;
 namespace Myelin.Inference.Tasks.Generation.Pipeline;
 
 /// <summary>One network of a pipeline, loaded or not. Owned by <see cref="ComponentStore"/>, which guards all but the gate.</summary>
-internal sealed class Component(string name, string path, long bytes, int instances) : IDisposable
+internal sealed class Component(string name, string file, long bytes, int instances) : IDisposable
 {
     public string Name { get; } = name;
 
-    public string Path { get; } = path;
+    /// <summary>Within the revision's folder.</summary>
+    public string File { get; } = file;
 
-    /// <summary>Of the weights on disk; about what they take in memory.</summary>
+    /// <summary>Of the weights on disk; about what they take in the memory of this process.</summary>
     public long Bytes { get; } = bytes;
 
     /// <summary>Waiting here, not in the runtime's queue, can be cancelled at once.</summary>

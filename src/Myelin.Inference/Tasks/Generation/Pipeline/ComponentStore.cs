@@ -7,8 +7,8 @@ namespace Myelin.Inference.Tasks.Generation.Pipeline;
 /// The networks of one pipeline: loaded when needed, released when idle or when another needs the memory. Owner: the
 /// pipeline. Any number of jobs lease at once; loading is one at a time.
 /// </summary>
-/// <param name="open">Loads a network by path, so that weights stored beside it are mapped, not read.</param>
-internal sealed class ComponentStore(ComponentOptions options, Func<string, IRuntime> open, TimeProvider time) : IAsyncDisposable
+/// <param name="source">Where the networks come from; not owned.</param>
+internal sealed class ComponentStore(ComponentOptions options, IRuntimeSource source, TimeProvider time) : IAsyncDisposable
 {
     private readonly Dictionary<string, Component> _components = new(StringComparer.Ordinal);
     private readonly SemaphoreSlim _loading = new(1);
@@ -21,9 +21,12 @@ internal sealed class ComponentStore(ComponentOptions options, Func<string, IRun
     public async Task<Component> AddAsync(ModelFiles files, string part, CancellationToken cancellationToken)
     {
         var file = $"{part}/model.onnx";
-        var path = files.Require(file);
-        var bytes = new DirectoryInfo(Path.GetDirectoryName(path)!).EnumerateFiles().Sum(f => f.Length);
-        var component = new Component(part, path, bytes, options.Instances);
+        if (!source.Has(file))
+        {
+            files.Require(file); // says what a complete folder is
+        }
+
+        var component = new Component(part, file, source.Bytes(file), options.Instances);
         _components.Add(part, component);
         try
         {
@@ -57,7 +60,7 @@ internal sealed class ComponentStore(ComponentOptions options, Func<string, IRun
             }
 
             await MakeRoomAsync(component.Bytes).ConfigureAwait(false);
-            var runtime = await Task.Run(() => open(component.Path), cancellationToken).ConfigureAwait(false);
+            var runtime = await source.OpenAsync(component.File, cancellationToken).ConfigureAwait(false);
             lock (_lock)
             {
                 (component.Inputs, component.Outputs) = (runtime.Inputs, runtime.Outputs);

@@ -27,13 +27,13 @@ internal sealed class DiffusionPipeline : IAsyncDisposable
 
     public IReadOnlyList<string> Loaded => _store.Loaded();
 
-    /// <summary>Reads the folder and loads each network once, to see that it works.</summary>
+    /// <summary>Reads the folder and loads each network once, to see that it works. The source stays the caller's.</summary>
     /// <exception cref="ModelException">The folder is incomplete or broken; names every file at fault.</exception>
     public static async Task<DiffusionPipeline> LoadAsync(
-        string path, ComponentOptions options, Func<string, IRuntime> open, TimeProvider time, CancellationToken cancellationToken)
+        string path, ComponentOptions options, IRuntimeSource source, TimeProvider time, CancellationToken cancellationToken)
     {
         var folder = DiffusionFolder.Read(path);
-        var store = new ComponentStore(options, open, time);
+        var store = new ComponentStore(options, source, time);
         try
         {
             var encoders = folder.Encoders.Select(e => (e.Encoder, ClipTokenizer.Load(folder.Files, e.Tokenizer))).ToList();

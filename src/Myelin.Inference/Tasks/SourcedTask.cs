@@ -1,0 +1,16 @@
+using Myelin.Inference.Runtimes;
+
+namespace Myelin.Inference.Tasks;
+
+/// <summary>A loaded task together with the source of its networks, disposed after it.</summary>
+internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask
+{
+    public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>
+        task.RunAsync(input, progress, cancellationToken);
+
+    public async ValueTask DisposeAsync()
+    {
+        await task.DisposeAsync().ConfigureAwait(false);
+        await source.DisposeAsync().ConfigureAwait(false);
+    }
+}
