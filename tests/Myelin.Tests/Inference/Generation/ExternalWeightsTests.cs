@@ -40,14 +40,14 @@ public sealed class ExternalWeightsTests
             file.SetLength(file.Length / 2);
         }
 
-        var errors = Should.Throw<ModelException>(() => Generations.LoadFolder(folder.Path)).Errors;
+        var errors = Should.Throw<ModelException>(() => Generations.LoadFolderAsync(folder.Path)).Errors;
         errors.Single().File.ShouldBe("1/unet/model.onnx");
         errors.Single().Message.ShouldContain(missing ? "model.onnx_data" : "can not be read in full");
     }
 
     private static async Task<byte[]> PictureAsync(string folder)
     {
-        await using var task = Generations.LoadFolder(folder);
+        await using var task = await Generations.LoadFolderAsync(folder);
         var result = await task.RunAsync(Generations.Input(new { prompt = "a cat", steps = 3, seed = 7 }), new Events(), TestContext.Current.CancellationToken);
         return Generations.Pixels(result.Artifacts.Single().Bytes);
     }
