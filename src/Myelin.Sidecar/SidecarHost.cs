@@ -100,7 +100,7 @@ public static class SidecarHost
     private static ISidecarListener Listen(SidecarAddress address) => address.Transport switch
     {
         SidecarTransport.Uds => throw new NotSupportedException("the listener for unix: is not written yet"),
-        _ => throw new NotSupportedException("the listener for http: is not written yet"),
+        _ => new Http.HttpListener(address, new Http.HttpListenerOptions()),
     };
 
     private static IEnumerable<string> Addresses(string[] args)

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Myelin.Protocol.Sidecars;
 
-/// <summary>Where a sidecar listens: <c>unix:PATH</c>, <c>http+unix:PATH</c> or <c>http://HOST:PORT</c>.</summary>
+/// <summary>Where a sidecar listens: <c>unix:PATH</c>, <c>http+unix:PATH</c>, <c>http://HOST:PORT</c> or <c>https://HOST:PORT</c>.</summary>
 /// <param name="Transport">The protocol that is spoken there.</param>
 /// <param name="Path">The socket's path; null for TCP.</param>
 /// <param name="Endpoint">The TCP address; null for a socket.</param>
@@ -17,7 +17,7 @@ public sealed record SidecarAddress(SidecarTransport Transport, string? Path, Ur
         {
             _ when text.StartsWith("unix:/", StringComparison.Ordinal) => new SidecarAddress(SidecarTransport.Uds, text[5..], null),
             _ when text.StartsWith("http+unix:/", StringComparison.Ordinal) => new SidecarAddress(SidecarTransport.Http, text[10..], null),
-            _ when text.StartsWith("http://", StringComparison.Ordinal) && Uri.TryCreate(text, UriKind.Absolute, out var uri) =>
+            _ when (text.StartsWith("http://", StringComparison.Ordinal) || text.StartsWith("https://", StringComparison.Ordinal)) && Uri.TryCreate(text, UriKind.Absolute, out var uri) =>
                 new SidecarAddress(SidecarTransport.Http, null, uri),
             _ => null,
         };

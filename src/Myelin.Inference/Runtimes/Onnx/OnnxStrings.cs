@@ -14,17 +14,15 @@ internal static class OnnxStrings
         var value = OrtValue.CreateTensorWithEmptyStrings(OrtAllocator.DefaultInstance, tensor.Shape);
         try
         {
-            var rest = (ReadOnlySpan<byte>)tensor.Bytes.Span;
+            ReadOnlySpan<byte> rest = tensor.Bytes.Span;
             for (var index = 0; index < count; index++)
             {
-                if (rest.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(rest) is var length && length > rest.Length - 4)
+                if (!ElementsOfBytes.TryTake(ref rest, out var element))
                 {
                     throw new RuntimeException($"input '{tensor.Name}': element {index} of {count} runs past the end of its {tensor.Bytes.Length} bytes", retryable: false);
                 }
 
-                var size = (int)BinaryPrimitives.ReadUInt32LittleEndian(rest);
-                value.StringTensorSetElementAt(rest.Slice(4, size), index);
-                rest = rest[(4 + size)..];
+                value.StringTensorSetElementAt(element, index);
             }
 
             return rest.IsEmpty

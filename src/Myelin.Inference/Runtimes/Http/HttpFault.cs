@@ -1,0 +1,50 @@
+using System.Net;
+using System.Text.Json;
+using Myelin.Inference.Runtimes.Oip;
+
+namespace Myelin.Inference.Runtimes.Http;
+
+/// <summary>What went wrong at the other end, as the runtime's one exception: the words, and whether a repeat can help.</summary>
+internal static class HttpFault
+{
+    private const int MaxErrorBytes = 64 << 10;
+
+    /// <summary>An answer that is none. Ours and the proxies' "not now" is worth a repeat, all else is not.</summary>
+    public static async Task<RuntimeException> FromAnswerAsync(string server, HttpResponseMessage answer, CancellationToken cancellationToken)
+    {
+        var (text, code) = await ReadErrorAsync(answer, cancellationToken).ConfigureAwait(false);
+        var retryable = code != "deadline" && answer.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout;
+        return new RuntimeException(text ?? $"{server} answered {(int)answer.StatusCode} {answer.ReasonPhrase}", retryable);
+    }
+
+    /// <summary>The connection failed: refused, reset, closed in mid-answer.</summary>
+    public static RuntimeException Connection(string server, Exception fault) =>
+        new($"the connection to {server} was lost: {(fault.InnerException ?? fault).Message}", retryable: true, fault);
+
+    public static RuntimeException Deadline(string server, TimeSpan timeout) =>
+        new($"deadline: {server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: false);
+
+    /// <summary>A question of health or metadata, which a busy or starting server may answer the next time.</summary>
+    public static RuntimeException Silence(string server, TimeSpan timeout) =>
+        new($"{server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: true);
+
+    public static RuntimeException Broken(string server, OipException fault) =>
+        new($"the answer of {server} breaks the Open Inference Protocol: {fault.Message}", retryable: false, fault);
+
+    /// <summary><c>error</c> and our <c>code</c> of a failed answer; nulls where the body is something else.</summary>
+    public static async Task<(string? Error, string? Code)> ReadErrorAsync(HttpResponseMessage answer, CancellationToken cancellationToken)
+    {
+        var buffer = new byte[Math.Min(answer.Content.Headers.ContentLength ?? MaxErrorBytes, MaxErrorBytes)];
+        try
+        {
+            var body = await answer.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            var length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken).ConfigureAwait(false);
+            using var json = JsonDocument.Parse(buffer.AsMemory(0, length));
+            return (json.RootElement.Text("error"), json.RootElement.Text("code"));
+        }
+        catch (Exception fault) when (fault is JsonException or HttpRequestException or IOException)
+        {
+            return (null, null); // the status speaks for itself
+        }
+    }
+}

@@ -1,0 +1,116 @@
+using System.Buffers;
+using Microsoft.AspNetCore.Http;
+using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Oip;
+
+namespace Myelin.Sidecar.Http;
+
+/// <summary>One call: the request off the body, the model's turn, the outputs onto the body.</summary>
+internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
+{
+    // What is handed to the connection before it is waited for: Kestrel copies it into its own buffers.
+    private const int Slice = 256 << 10;
+
+    /// <exception cref="OipException">The request is wrong.</exception>
+    public async Task RunAsync(HttpContext context, ServedModel served)
+    {
+        using var request = await ReadAsync(context, served.Model).ConfigureAwait(false);
+        FollowedCall? followed = null;
+        if (request.Call is { } name && !followers.TryBegin(name, out followed))
+        {
+            throw new OipException("parameters." + OipExtensions.Call, $"'{name}' is the name of a call that runs, or too many calls are followed");
+        }
+
+        TensorSet outputs;
+        TimeSpan compute;
+        try
+        {
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
+            deadline.CancelAfter(request.Timeout);
+            (outputs, compute) = await served.InferAsync(new HttpSidecarCall(request, followed), deadline.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException fault) when (!context.RequestAborted.IsCancellationRequested && request.Timeout != Timeout.InfiniteTimeSpan)
+        {
+            throw new TimeoutException($"the caller's timeout of {request.Timeout.TotalMilliseconds:0} ms ran out", fault);
+        }
+        finally
+        {
+            if (followed is not null)
+            {
+                followers.End(request.Call!, followed); // before the answer: who has that has heard everything
+            }
+        }
+
+        using (outputs)
+        {
+            await AnswerAsync(context, served.Model, request, outputs, compute).ConfigureAwait(false);
+        }
+    }
+
+    private ValueTask<OipMessage> ReadAsync(HttpContext context, SidecarModel model)
+    {
+        var request = context.Request;
+        if (request.Headers.ContentEncoding is { Count: > 0 } encoding && encoding != "identity")
+        {
+            throw new OipException("Content-Encoding", $"'{encoding}' is not offered; send the body as it is", unsupported: true);
+        }
+
+        long? head = null;
+        if (request.Headers.TryGetValue(OipReader.HeadLengthHeader, out var given))
+        {
+            head = long.TryParse(given, System.Globalization.NumberStyles.None, null, out var length)
+                ? length
+                : throw new OipException(OipReader.HeadLengthHeader, "must be a whole number of bytes");
+        }
+
+        return head == 0
+            ? RawRequest.ReadAsync(request.Body, request.ContentLength, model, limits, context.RequestAborted)
+            : OipReader.ReadAsync(request.Body, head, request.ContentLength, "inputs", limits, context.RequestAborted);
+    }
+
+    private static async Task AnswerAsync(HttpContext context, SidecarModel model, OipMessage request, TensorSet outputs, TimeSpan compute)
+    {
+        var chosen = Choose(request, outputs);
+        bool Binary(Tensor output) => request.Requested.FirstOrDefault(requested => requested.Name == output.Name).Binary ?? request.BinaryOutput;
+        var head = OipWriter.Answer(model.Name, model.Version, request.Id, compute, chosen, Binary);
+        var tensors = chosen.Where(Binary).ToList();
+
+        var response = context.Response;
+        response.ContentLength = head.Length + tensors.Sum(tensor => (long)tensor.Bytes.Length);
+        response.ContentType = tensors.Count > 0 ? "application/octet-stream" : "application/json";
+        if (tensors.Count > 0)
+        {
+            response.Headers[OipReader.HeadLengthHeader] = head.Length.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        await response.StartAsync(context.RequestAborted).ConfigureAwait(false); // before it the writer lends no memory
+        var waiting = 0;
+        foreach (var part in tensors.Select(tensor => (ReadOnlyMemory<byte>)tensor.Bytes).Prepend(head))
+        {
+            for (var at = 0; at < part.Length; at += Slice)
+            {
+                var slice = part.Slice(at, Math.Min(Slice, part.Length - at));
+                response.BodyWriter.Write(slice.Span);
+                waiting += slice.Length;
+                if (waiting >= Slice)
+                {
+                    await response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+                    waiting = 0;
+                }
+            }
+        }
+
+        await response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+    }
+
+    private static IReadOnlyList<Tensor> Choose(OipMessage request, TensorSet outputs)
+    {
+        if (request.Requested.Count == 0)
+        {
+            return outputs;
+        }
+
+        return [.. request.Requested.Select(requested => outputs.FirstOrDefault(output => output.Name == requested.Name)
+            ?? throw new OipException("outputs", $"asks for '{requested.Name}'; there are: {string.Join(", ", outputs.Select(output => output.Name))}"))];
+    }
+}
