@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Myelin.Protocol.Sidecars;
+using Myelin.Sidecar.Uds;
 
 namespace Myelin.Sidecar;
 
@@ -11,6 +12,8 @@ public static class SidecarHost
 {
     /// <summary>Names the address unless <c>--listen</c> does; several are separated by blanks.</summary>
     public const string ListenVariable = "MYELIN_SIDECAR_LISTEN";
+
+    private const int MostThreads = 256;
 
     private static readonly TimeSpan s_drainTimeout = TimeSpan.FromSeconds(30);
 
@@ -48,6 +51,9 @@ public static class SidecarHost
     /// <summary>The same inside a process that has its own end, such as a test.</summary>
     internal static async Task<int> ServeAsync(IReadOnlyList<SidecarAddress> addresses, IReadOnlyList<SidecarModel> models, CancellationToken end)
     {
+        // A model may compute, or sleep, on the pool's threads: as many as there are calls at once must be there without waiting.
+        ThreadPool.GetMinThreads(out var threads, out var others);
+        ThreadPool.SetMinThreads(Math.Max(threads, Math.Min(models.Sum(model => model.Concurrency), MostThreads) + Environment.ProcessorCount), others);
         var served = models.Select(model => new ServedModel(model)).ToList();
         var listeners = addresses.Select(Listen).ToList();
         try
@@ -99,7 +105,8 @@ public static class SidecarHost
 
     private static ISidecarListener Listen(SidecarAddress address) => address.Transport switch
     {
-        SidecarTransport.Uds => throw new NotSupportedException("the listener for unix: is not written yet"),
+        SidecarTransport.Uds when OperatingSystem.IsLinux() => new UdsListener(address.Path!, new UdsListenerOptions()),
+        SidecarTransport.Uds => throw new PlatformNotSupportedException("unix: needs Linux; listen on http:// instead"),
         _ => new Http.HttpListener(address, new Http.HttpListenerOptions()),
     };
 

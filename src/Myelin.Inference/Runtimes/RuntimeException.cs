@@ -7,4 +7,10 @@ namespace Myelin.Inference.Runtimes;
 public sealed class RuntimeException(string message, bool retryable, Exception? inner = null) : Exception(message, inner)
 {
     public bool Retryable { get; } = retryable;
+
+    /// <summary>
+    /// One of <see cref="Myelin.Protocol.Sidecars.SidecarErrors"/> where a sidecar or the connection to it failed
+    /// (<c>draining</c>: nothing was done, send it elsewhere); null for the native runtime.
+    /// </summary>
+    public string? Code { get; init; }
 }

@@ -1,0 +1,9 @@
+namespace Myelin.Server.Storage.Sqlite;
+
+/// <summary>Times are kept as whole microseconds since 1970, UTC.</summary>
+internal static class SqliteTime
+{
+    public static long ToMicroseconds(DateTimeOffset time) => (time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
+
+    public static DateTimeOffset FromMicroseconds(long value) => new(DateTimeOffset.UnixEpoch.Ticks + value * TimeSpan.TicksPerMicrosecond, TimeSpan.Zero);
+}
