@@ -44,6 +44,7 @@ public static class ProblemTypes
     public const string IdempotencyMismatch = "/problems/idempotency-mismatch";
     public const string QueueFull = "/problems/queue-full";
     public const string StorageFull = "/problems/storage-full";
+    public const string StorageUnavailable = "/problems/storage-unavailable";
     public const string Unauthorized = "/problems/unauthorized";
     public const string Forbidden = "/problems/forbidden";
     public const string ForeignOrigin = "/problems/foreign-origin";

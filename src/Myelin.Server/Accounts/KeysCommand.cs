@@ -1,11 +1,9 @@
 using Myelin.Server.Configuration;
-using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Server.Accounts;
 
 /// <summary>
-/// <c>keys create|list|revoke</c>, run beside a running server or without one: it opens the database by itself, for the
-/// server's lock is about who works off jobs.
+/// <c>keys create|list|revoke</c>, run beside a running server or without one: it opens the database by itself.
 /// </summary>
 internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvider time)
 {
@@ -23,13 +21,12 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
         new KeysCommand(Console.Out, Console.Error, TimeProvider.System).ExecuteAsync(args, options);
 
     /// <param name="args">What follows <c>keys</c>.</param>
-    /// <param name="options">For the data folder.</param>
+    /// <param name="options">Where the database is.</param>
     /// <returns>Exit code: 0 done, 1 failed, 2 wrong usage.</returns>
     public async Task<int> ExecuteAsync(string[] args, MyelinOptions options)
     {
         try
         {
-            Directory.CreateDirectory(options.Data);
             return args switch
             {
                 ["create", .. var rest] => await CreateAsync(rest, options),
@@ -72,9 +69,10 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
         var hash = new byte[32];
         ApiKeyText.Hash(secret, hash);
         var key = new ApiKey { Id = id, Hash = hash, Tenant = tenant, Name = name, Scopes = scopes, Created = time.GetUtcNow() };
-        using (var session = Open(options))
+        var (keys, owner) = await KeyStores.OpenAsync(options, time, CancellationToken.None);
+        await using (owner)
         {
-            KeyStatements.Add(session, key);
+            await keys.AddAsync(key, CancellationToken.None);
         }
 
         // The key alone on standard output, so that a script can take it.
@@ -85,9 +83,10 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
 
     private async Task<int> ListAsync(MyelinOptions options)
     {
-        using var session = Open(options);
+        var (keys, owner) = await KeyStores.OpenAsync(options, time, CancellationToken.None);
+        await using var closing = owner;
         await output.WriteLineAsync($"{"ID",-14}{"NAME",-22}{"TENANT",-18}{"SCOPES",-14}{"CREATED",-22}{"LAST USED",-22}STATE");
-        foreach (var key in KeyStatements.List(session))
+        foreach (var key in await keys.ListAsync(CancellationToken.None))
         {
             await output.WriteLineAsync(
                 $"{key.Id,-14}{key.Name,-22}{key.Tenant,-18}{key.Scopes.ToText(),-14}{key.Created,-22:u}{key.LastUsed,-22:u}{(key.Revoked is { } at ? $"revoked {at:u}" : "active")}");
@@ -100,21 +99,15 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
     {
         // Somebody who pastes the whole key means its id.
         id = ApiKeyText.TryParse(id, out var parsed, out _) ? parsed.ToString() : id;
-        using var session = Open(options);
-        if (!KeyStatements.Revoke(session, id, time.GetUtcNow()))
+        var (keys, owner) = await KeyStores.OpenAsync(options, time, CancellationToken.None);
+        await using var closing = owner;
+        if (!await keys.RevokeAsync(id, time.GetUtcNow(), CancellationToken.None))
         {
             return await FailAsync($"There is no key '{id}'; 'keys list' shows them.", Failed);
         }
 
         await output.WriteLineAsync($"Key {id} is revoked; a running server stops taking it within {KeyRing.Freshness.TotalSeconds:0} seconds.");
         return Ok;
-    }
-
-    private SqliteSession Open(MyelinOptions options)
-    {
-        var session = SqliteSession.Open(Path.Combine(options.Data, "myelin.db"), writer: true);
-        Migrations.Run(session, time);
-        return session;
     }
 
     private async Task<int> FailAsync(string message, int code)

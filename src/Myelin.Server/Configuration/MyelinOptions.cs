@@ -37,6 +37,8 @@ internal sealed record MyelinOptions
     [Description("Origins whose pages may call the API, comma-separated. The server's own page always may.")]
     public string AllowedOrigins { get; init; } = "";
 
+    public StorageOptions Storage { get; init; } = new();
+
     public JobsOptions Jobs { get; init; } = new();
 
     public WorkerOptions Worker { get; init; } = new();
@@ -48,6 +50,31 @@ internal sealed record MyelinOptions
     public RuntimeOptions Runtime { get; init; } = new();
 
     public TelemetryOptions Telemetry { get; init; } = new();
+}
+
+internal sealed record StorageOptions
+{
+    [Description("PostgreSQL connection string (Host=db;Username=myelin;Password=...;Database=myelin). Empty = SQLite in the data folder. A secret: set it in the environment.")]
+    public string Connection { get; init; } = "";
+
+    [Description("Connections to PostgreSQL, beside the one that writes jobs.")]
+    [Range(1, 1000)]
+    public int Connections { get; init; } = 16;
+
+    [Description("How long a call waits for a PostgreSQL that went away before it fails.")]
+    [Range(typeof(TimeSpan), "00:00:00", "00:10:00")]
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(5);
+
+    [Description("How long the start waits for a PostgreSQL that is not there yet.")]
+    [Range(typeof(TimeSpan), "00:00:00", "01:00:00")]
+    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
+    [Description("How long a silent coordinator keeps its place before another process takes over.")]
+    [Range(typeof(TimeSpan), "00:00:00.2", "00:10:00")]
+    public TimeSpan CoordinatorLease { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Without the connection string: it holds a password.</summary>
+    public override string ToString() => Connection.Length == 0 ? "SQLite" : "PostgreSQL";
 }
 
 internal sealed record JobsOptions

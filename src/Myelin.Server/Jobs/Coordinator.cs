@@ -7,12 +7,13 @@ using Myelin.Server.Storage;
 namespace Myelin.Server.Jobs;
 
 /// <summary>
-/// The upkeep of jobs, on one loop: at start every lease is an old one of a process that is gone (the data folder has
-/// one owner), so all are recovered and every queued job is announced again; then, at each interval, lost leases,
+/// The upkeep of jobs, on one loop, in the one process that holds the storage's lease; the others wait for it to fall
+/// free. Where the storage has one owner, every lease at start is an old one of a process that is gone: all are recovered
+/// before any worker starts. Whoever takes over announces every queued job again; then, at each interval, lost leases,
 /// deadlines, retention; once an hour, blobs without a row. A failed round is logged and tried again at the next.
 /// </summary>
 internal sealed partial class Coordinator(
-    IJobStore store, IArtifacts artifacts, IBus bus, JobAnnouncer announcer, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Coordinator> logger)
+    IJobStore store, ICoordinatorLease lease, IArtifacts artifacts, IBus bus, JobAnnouncer announcer, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Coordinator> logger)
     : BackgroundService, IHostedLifecycleService
 {
     private const int Batch = 500;
@@ -22,10 +23,16 @@ internal sealed partial class Coordinator(
     private static readonly TimeSpan s_orphanAge = TimeSpan.FromHours(1);
 
     private readonly List<JobRecord> _recovered = [];
+    private bool _announced;
 
-    /// <summary>Before any worker of this process starts: every lease in the database is an old one.</summary>
+    /// <summary>Before any worker of this process starts, and where no other process can have one: every lease is an old one.</summary>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
+        if (!lease.IsAlone)
+        {
+            return;
+        }
+
         try
         {
             await RecoverAsync(
@@ -49,6 +56,32 @@ internal sealed partial class Coordinator(
     public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>One round, if this process coordinates or now may.</summary>
+    public async Task RoundAsync(CancellationToken cancellationToken)
+    {
+        var hold = await lease.HoldAsync(cancellationToken).ConfigureAwait(false);
+        instruments.Coordinates(hold != CoordinatorHold.Elsewhere);
+        if (hold == CoordinatorHold.Elsewhere)
+        {
+            _announced = false;
+            return;
+        }
+
+        if (hold == CoordinatorHold.Taken)
+        {
+            LogTaken();
+            _announced = false;
+        }
+
+        if (!_announced)
+        {
+            await RepublishAsync(cancellationToken).ConfigureAwait(false);
+            _announced = true;
+        }
+
+        await RunOnceAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>One round of upkeep.</summary>
     public async Task RunOnceAsync(CancellationToken cancellationToken)
@@ -77,13 +110,13 @@ internal sealed partial class Coordinator(
     {
         try
         {
-            await AttemptAsync(RepublishAsync, stoppingToken).ConfigureAwait(false);
+            await AttemptAsync(RoundAsync, stoppingToken).ConfigureAwait(false);
             using var timer = new PeriodicTimer(options.Jobs.CoordinatorInterval, time);
             var swept = time.GetTimestamp();
             while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
             {
-                await AttemptAsync(RunOnceAsync, stoppingToken).ConfigureAwait(false);
-                if (time.GetElapsedTime(swept) >= s_sweep)
+                await AttemptAsync(RoundAsync, stoppingToken).ConfigureAwait(false);
+                if (_announced && time.GetElapsedTime(swept) >= s_sweep)
                 {
                     swept = time.GetTimestamp();
                     await AttemptAsync(SweepAsync, stoppingToken).ConfigureAwait(false);
@@ -93,6 +126,10 @@ internal sealed partial class Coordinator(
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
             // Shutdown.
+        }
+        finally
+        {
+            await AttemptAsync(async token => await lease.ReleaseAsync(token).ConfigureAwait(false), CancellationToken.None).ConfigureAwait(false);
         }
     }
 
@@ -168,6 +205,9 @@ internal sealed partial class Coordinator(
 
     [LoggerMessage(LogLevel.Warning, "Job {Job}: attempt {Attempt} lost its worker; now {State}")]
     private partial void LogRecovered(string job, int attempt, JobState state);
+
+    [LoggerMessage(LogLevel.Information, "This process coordinates from now on")]
+    private partial void LogTaken();
 
     [LoggerMessage(LogLevel.Debug, "Blobs of job {Job} had no row; deleted")]
     private partial void LogOrphan(string job);

@@ -23,7 +23,7 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _lost;
     private readonly Histogram<double> _queueSeconds;
     private readonly Histogram<double> _runSeconds;
-    private readonly Histogram<int> _commits;
+    private volatile bool _coordinates;
 
     public JobInstruments(IMeterFactory meters, InferenceInstruments inference)
     {
@@ -37,7 +37,7 @@ internal sealed class JobInstruments : IDisposable
         _lost = _meter.CreateCounter<long>("myelin.jobs.lost_leases", "{attempt}", "Attempts whose worker went away or lost its hold.");
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
-        _commits = _meter.CreateHistogram<int>("myelin.storage.commit_size", "{operation}", "Operations that shared one commit.");
+        _meter.CreateObservableGauge("myelin.coordinator.leading", () => _coordinates ? 1 : 0, null, "1 in the process that looks after the jobs of the storage.");
     }
 
     public void Submitted(string model) => _submitted.Add(1, Model(model));
@@ -73,7 +73,7 @@ internal sealed class JobInstruments : IDisposable
 
     public void LeaseLost(string model) => _lost.Add(1, Model(model));
 
-    public void Committed(int operations) => _commits.Record(operations);
+    public void Coordinates(bool yes) => _coordinates = yes;
 
     /// <summary>Shows the queue depth of every model; once, when the store is there.</summary>
     public void ObserveDepth(IJobStore store)

@@ -211,6 +211,12 @@ internal sealed partial class JobService(
         {
             LogDiskFull(e);
         }
+        catch (StorageUnavailableException)
+        {
+            // Perhaps stored: the blobs stay, and the sweep takes them where there is no row.
+            blobs = false;
+            throw;
+        }
         finally
         {
             if (inserted.Status != InsertStatus.Inserted && blobs)

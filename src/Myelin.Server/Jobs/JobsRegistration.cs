@@ -3,7 +3,6 @@ using Myelin.Server.Artifacts;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
-using Myelin.Server.Storage.Sqlite;
 using Myelin.Server.Telemetry;
 
 namespace Myelin.Server.Jobs;
@@ -20,10 +19,7 @@ internal static class JobsRegistration
         services.AddMetrics();
         services.TryAddSingleton<InferenceInstruments>();
         services.AddSingleton<JobInstruments>();
-        services.AddSingleton(OpenStore);
-        services.AddSingleton<IJobStore>(p => p.GetRequiredService<SqliteJobStore>());
-        services.AddSingleton<IWebhookStore>(p => p.GetRequiredService<SqliteJobStore>());
-        services.AddSingleton(p => p.GetRequiredService<SqliteJobStore>().Database);
+        services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
         services.AddSingleton<IBus, EmbeddedBus>();
         services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
         services.AddSingleton<JobInputs>();
@@ -39,15 +35,6 @@ internal static class JobsRegistration
         return services;
     }
 
-    /// <summary>The upkeep of jobs: one per data folder.</summary>
+    /// <summary>The upkeep of jobs: any number of processes may have it, one at a time does it.</summary>
     public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddHostedService<Coordinator>();
-
-    private static SqliteJobStore OpenStore(IServiceProvider provider)
-    {
-        var instruments = provider.GetRequiredService<JobInstruments>();
-        var store = SqliteJobStore.Open(
-            Path.GetFullPath(provider.GetRequiredService<MyelinOptions>().Data), provider.GetRequiredService<TimeProvider>(), instruments.Committed);
-        instruments.ObserveDepth(store);
-        return store;
-    }
 }

@@ -1,9 +1,10 @@
 namespace Myelin.Server.Storage;
 
-/// <summary>The database could not do what was asked; nothing of the operation was stored.</summary>
-/// <param name="message">SQLite's own words and the statement's purpose.</param>
-/// <param name="code">The engine's result code, for the log.</param>
-internal class StorageException(string message, int code) : IOException(message)
+/// <summary>The database could not do what was asked; nothing of the operation was stored, unless a subclass says otherwise.</summary>
+/// <param name="message">The engine's own words and the statement's purpose.</param>
+/// <param name="code">SQLite's result code, 0 for others.</param>
+/// <param name="inner">What the engine's client threw.</param>
+internal class StorageException(string message, int code, Exception? inner = null) : IOException(message, inner)
 {
     private const int FullDisk = 13;
 
@@ -14,4 +15,10 @@ internal class StorageException(string message, int code) : IOException(message)
 }
 
 /// <summary>No space left, or the disk refuses to write. Nothing was stored; a later try works once there is space.</summary>
-internal sealed class StorageFullException(string message, int code) : StorageException(message, code);
+internal sealed class StorageFullException(string message, int code, Exception? inner = null) : StorageException(message, code, inner);
+
+/// <summary>
+/// The database cannot be reached, or went away before it answered: whether the operation was stored is unknown. A later
+/// try works once it is back.
+/// </summary>
+internal sealed class StorageUnavailableException(string message, Exception? inner = null) : StorageException(message, 0, inner);

@@ -16,6 +16,8 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
     /// <summary>nginx's status for a caller that left; only logs and metrics see it.</summary>
     private const int ClientClosedRequest = 499;
 
+    private static readonly TimeSpan s_later = TimeSpan.FromSeconds(2);
+
     public async Task InvokeAsync(HttpContext context)
     {
         try
@@ -42,7 +44,7 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
             // Headers that describe the body that never came (length, range, tag) must not describe the problem.
             context.Response.Clear();
             SecurityHeaders.Apply(context);
-            await new ProblemResult(problem).ExecuteAsync(context);
+            await new ProblemResult(problem, problem.Type == ProblemTypes.StorageUnavailable ? s_later : null).ExecuteAsync(context);
             return;
         }
 
@@ -64,6 +66,8 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         JsonException e => JsonFault.ToProblem(e),
         ModelException e => Problems.Of(ProblemTypes.ModelUnavailable, e.Message),
         ArtifactsFullException or StorageFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
+        StorageUnavailableException => Problems.Of(
+            ProblemTypes.StorageUnavailable, "the database does not answer; send the same request again after Retry-After, a job with an Idempotency-Key so that it is accepted once"),
         _ => Problems.Of(ProblemTypes.Internal, "the request failed; the server's log says why"),
     };
 

@@ -38,7 +38,7 @@ internal static class Gateway
         services.TryAddSingleton<MetricsPage>();
         services.TryAddSingleton<InferenceInstruments>();
         services.TryAddSingleton<Readiness>();
-        services.TryAddSingleton<IKeyStore, SqliteKeyStore>();
+        services.TryAddSingleton(KeyStores.Of);
         services.TryAddSingleton<BodyBudget>();
         services.TryAddSingleton<SubmissionReader>();
         services.TryAddSingleton<SubmissionParts>();

@@ -31,6 +31,7 @@ internal static class Problems
         [ProblemTypes.Internal] = (500, "Something went wrong in the server"),
         [ProblemTypes.ModelUnavailable] = (503, "The model cannot be used"),
         [ProblemTypes.ShuttingDown] = (503, "The server is shutting down"),
+        [ProblemTypes.StorageUnavailable] = (503, "The database is away"),
         [ProblemTypes.StorageFull] = (507, "The disk is full"),
     }.ToFrozenDictionary();
 

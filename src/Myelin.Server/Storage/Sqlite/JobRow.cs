@@ -1,19 +1,11 @@
-using System.Collections.Immutable;
-using System.Text.Json;
-using System.Text.Json.Serialization.Metadata;
 using Myelin.Server.Jobs;
 
 namespace Myelin.Server.Storage.Sqlite;
 
-/// <summary>Reads and writes the row of a job. JSON is made and read outside the writer's thread where it can be.</summary>
+/// <summary>Reads the row of a job.</summary>
 internal static class JobRow
 {
-    /// <summary>Every column, in the order that <see cref="Read"/> takes them.</summary>
-    public const string Columns =
-        "seq, id, tenant, model, priority, state, attempt, failures, event_id, cancel_requested, purged, created_at, not_before, deadline, " +
-        "started_at, ended_at, expires_at, lease_until, lease_token, worker, key, idempotency_key, body_hash, trace_parent, callback, " +
-        "progress, inputs, artifacts, error, parameters, result";
-
+    /// <param name="row">Holds <see cref="JobColumns.Names"/>.</param>
     public static JobRecord Read(SqliteCursor row) => new()
     {
         Sequence = row.Int64(0),
@@ -40,27 +32,15 @@ internal static class JobRow
         IdempotencyKey = row.TextOrNull(21),
         BodyHash = row.TextOrNull(22),
         TraceParent = row.TextOrNull(23),
-        Callback = Json(row.Bytes(24), JsonContext.Default.JobCallback),
-        Progress = Json(row.Bytes(25), JsonContext.Default.JobProgress),
-        Inputs = Blobs(row.Bytes(26)),
-        Artifacts = Blobs(row.Bytes(27)),
-        Error = Json(row.Bytes(28), JsonContext.Default.Problem),
+        Callback = JobColumns.Json(row.Bytes(24), JsonContext.Default.JobCallback),
+        Progress = JobColumns.Json(row.Bytes(25), JsonContext.Default.JobProgress),
+        Inputs = JobColumns.Blobs(row.Bytes(26)),
+        Artifacts = JobColumns.Blobs(row.Bytes(27)),
+        Error = JobColumns.Json(row.Bytes(28), JsonContext.Default.Problem),
         Parameters = row.Bytes(29).ToArray(),
         Result = row.IsNull(30) ? (ReadOnlyMemory<byte>?)null : row.Bytes(30).ToArray(),
     };
 
     public static JobHint ReadHint(SqliteCursor row) => new(
         row.Text(0), row.Int64(1), row.Text(2), (JobPriority)row.Int32(3), row.Text(4), row.TextOrNull(5), row.TimeOrNull(6));
-
-    public static byte[] Json<T>(T? value, JsonTypeInfo<T> type) where T : class =>
-        value is null ? [] : JsonSerializer.SerializeToUtf8Bytes(value, type);
-
-    public static byte[] Blobs(ImmutableArray<JobArtifact> blobs) =>
-        blobs.IsDefaultOrEmpty ? [] : JsonSerializer.SerializeToUtf8Bytes(blobs, JsonContext.Default.IReadOnlyListJobArtifact);
-
-    private static T? Json<T>(ReadOnlySpan<byte> json, JsonTypeInfo<T> type) where T : class =>
-        json.IsEmpty ? null : JsonSerializer.Deserialize(json, type);
-
-    private static ImmutableArray<JobArtifact> Blobs(ReadOnlySpan<byte> json) =>
-        json.IsEmpty ? [] : [.. JsonSerializer.Deserialize(json, JsonContext.Default.IReadOnlyListJobArtifact)!];
 }

@@ -7,7 +7,7 @@ internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt st
 {
     public void Bind(int index, long value) => session.Check(raw.sqlite3_bind_int64(statement, index, value), "bind");
 
-    public void Bind(int index, DateTimeOffset value) => Bind(index, SqliteTime.ToMicroseconds(value));
+    public void Bind(int index, DateTimeOffset value) => Bind(index, StoredTime.ToMicroseconds(value));
 
     public void Bind(int index, DateTimeOffset? value)
     {
@@ -81,7 +81,7 @@ internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt st
 
     public int Int32(int column) => raw.sqlite3_column_int(statement, column);
 
-    public DateTimeOffset Time(int column) => SqliteTime.FromMicroseconds(Int64(column));
+    public DateTimeOffset Time(int column) => StoredTime.FromMicroseconds(Int64(column));
 
     public DateTimeOffset? TimeOrNull(int column) => IsNull(column) ? null : Time(column);
 

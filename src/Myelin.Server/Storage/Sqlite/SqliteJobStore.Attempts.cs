@@ -14,7 +14,7 @@ internal sealed partial class SqliteJobStore
 
     public async ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken)
     {
-        var json = JobRow.Json(progress, JsonContext.Default.JobProgress);
+        var json = JobColumns.Json(progress, JsonContext.Default.JobProgress);
         return await Database.WriteAsync(
             session =>
             {
@@ -31,8 +31,8 @@ internal sealed partial class SqliteJobStore
 
     public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
     {
-        var artifacts = JobRow.Blobs(outcome.Artifacts);
-        var error = JobRow.Json(outcome.Error, JsonContext.Default.Problem);
+        var artifacts = JobColumns.Blobs(outcome.Artifacts);
+        var error = JobColumns.Json(outcome.Error, JsonContext.Default.Problem);
         return await Database.WriteAsync(
             session =>
             {

@@ -13,7 +13,7 @@ internal sealed partial class SqliteJobStore
                 foreach (var job in LostJobs(session, policy.AllLeases ? DateTimeOffset.MaxValue : now, limit))
                 {
                     var outcome = RecoveryOutcome.Of(job, policy, now);
-                    changed.Add(End(session, job, outcome, [], JobRow.Json(outcome.Error, JsonContext.Default.Problem), now));
+                    changed.Add(End(session, job, outcome, [], JobColumns.Json(outcome.Error, JsonContext.Default.Problem), now));
                 }
 
                 foreach (var job in OverdueJobs(session, now, limit))
@@ -79,7 +79,7 @@ internal sealed partial class SqliteJobStore
 
     private static ImmutableArray<JobRecord> LostJobs(SqliteSession session, DateTimeOffset leaseBefore, int limit)
     {
-        using var rows = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE state = 1 AND lease_until <= ?1 LIMIT ?2");
+        using var rows = session.Prepare($"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 AND lease_until <= ?1 LIMIT ?2");
         rows.Bind(1, leaseBefore);
         rows.Bind(2, limit);
         return ReadAll(rows);
@@ -88,7 +88,7 @@ internal sealed partial class SqliteJobStore
     private static ImmutableArray<JobRecord> OverdueJobs(SqliteSession session, DateTimeOffset now, int limit)
     {
         using var rows = session.Prepare(
-            $"SELECT {JobRow.Columns} FROM jobs WHERE state = 0 AND deadline IS NOT NULL AND deadline <= ?1 AND attempt = 0 LIMIT ?2");
+            $"SELECT {JobColumns.Names} FROM jobs WHERE state = 0 AND deadline IS NOT NULL AND deadline <= ?1 AND attempt = 0 LIMIT ?2");
         rows.Bind(1, now);
         rows.Bind(2, limit);
         return ReadAll(rows);

@@ -66,7 +66,7 @@ internal sealed partial class SqliteJobStore
     {
         using var insert = session.Prepare("INSERT INTO webhooks (job, callback, next_at) VALUES (?1, ?2, ?3)");
         insert.Bind(1, job.Id);
-        insert.Bind(2, JobRow.Json(job.Callback, JsonContext.Default.JobCallback));
+        insert.Bind(2, JobColumns.Json(job.Callback, JsonContext.Default.JobCallback));
         insert.Bind(3, now);
         insert.Run();
     }

@@ -14,7 +14,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
 
     private SqliteJobStore(string folder, TimeProvider time, Action<int> committed)
     {
-        Database = SqliteDatabase.Open(folder, time, _depths.Rebuild);
+        Database = SqliteDatabase.Open(folder, time, session => _depths.Replace(CountQueued(session)));
         Database.Writer.Committed = count =>
         {
             _depths.Commit();
@@ -35,8 +35,8 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
     public async ValueTask<InsertResult> InsertAsync(
         JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken)
     {
-        var callback = JobRow.Json(job.Callback, JsonContext.Default.JobCallback);
-        var described = JobRow.Blobs(job.Inputs);
+        var callback = JobColumns.Json(job.Callback, JsonContext.Default.JobCallback);
+        var described = JobColumns.Blobs(job.Inputs);
         try
         {
             return await Database.WriteAsync(session => Insert(session, job, inputs, queueLimit, callback, described), cancellationToken).ConfigureAwait(false);
@@ -72,7 +72,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
                 var running = filter.State == JobState.Running ? "INDEXED BY jobs_running WHERE state = 1 AND" : "WHERE";
                 using var rows = session.Prepare(
                     $"""
-                    SELECT {JobRow.Columns} FROM jobs
+                    SELECT {JobColumns.Names} FROM jobs
                     {running} (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4)
                     ORDER BY id DESC LIMIT ?5
                     """);
@@ -135,16 +135,28 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
     /// <summary>Lets go as a crash would; for tests.</summary>
     public ValueTask AbandonAsync() => Database.AbandonAsync();
 
+    private static List<(string Model, JobPriority Priority, int Count)> CountQueued(SqliteSession session)
+    {
+        var counts = new List<(string, JobPriority, int)>();
+        using var rows = session.Prepare("SELECT model, priority, count(*) FROM jobs WHERE state = 0 GROUP BY model, priority");
+        while (rows.Step())
+        {
+            counts.Add((rows.Text(0), (JobPriority)rows.Int32(1), rows.Int32(2)));
+        }
+
+        return counts;
+    }
+
     private static JobRecord? Find(SqliteSession session, string id)
     {
-        using var row = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE id = ?1");
+        using var row = session.Prepare($"SELECT {JobColumns.Names} FROM jobs WHERE id = ?1");
         row.Bind(1, id);
         return row.Step() ? JobRow.Read(row) : null;
     }
 
     private static JobRecord? FindRepeat(SqliteSession session, string tenant, string key)
     {
-        using var row = session.Prepare($"SELECT {JobRow.Columns} FROM jobs WHERE idempotency_key IS NOT NULL AND tenant = ?1 AND idempotency_key = ?2");
+        using var row = session.Prepare($"SELECT {JobColumns.Names} FROM jobs WHERE idempotency_key IS NOT NULL AND tenant = ?1 AND idempotency_key = ?2");
         row.Bind(1, tenant);
         row.Bind(2, key);
         return row.Step() ? JobRow.Read(row) : null;

@@ -1,14 +1,14 @@
 using System.Collections.Concurrent;
 
-namespace Myelin.Server.Storage.Sqlite;
+namespace Myelin.Server.Storage;
 
 /// <summary>
-/// Queued jobs by model and class, kept by the only writer inside its transactions and undone with them. Read by
-/// anyone at any time; written on the writer's thread.
+/// Queued jobs by model and class: changed by the only writer inside its transactions and undone with them, or replaced
+/// by what a shared database counts. Read by anyone at any time; written by the storage's writer.
 /// </summary>
 internal sealed class QueueDepths
 {
-    private readonly ConcurrentDictionary<string, int[]> _depths = new(StringComparer.Ordinal);
+    private volatile ConcurrentDictionary<string, int[]> _depths = NewDepths();
     private readonly List<(string Model, JobPriority Priority, int Change)> _uncommitted = [];
 
     public int Of(string model) => _depths.TryGetValue(model, out var depths) ? Sum(depths, JobPriority.Low) : 0;
@@ -37,16 +37,19 @@ internal sealed class QueueDepths
         _uncommitted.Clear();
     }
 
-    /// <summary>Counts what the database holds; before the writer starts.</summary>
-    public void Rebuild(SqliteSession session)
+    /// <summary>Takes over what the database has counted; a model that is not among the counts has no queue.</summary>
+    public void Replace(IEnumerable<(string Model, JobPriority Priority, int Count)> counts)
     {
-        _depths.Clear();
-        using var rows = session.Prepare("SELECT model, priority, count(*) FROM jobs WHERE state = 0 GROUP BY model, priority");
-        while (rows.Step())
+        var depths = NewDepths();
+        foreach (var (model, priority, count) in counts)
         {
-            Apply(rows.Text(0), (JobPriority)rows.Int32(1), rows.Int32(2));
+            depths.GetOrAdd(model, static _ => new int[3])[(int)priority] = count;
         }
+
+        _depths = depths;
     }
+
+    private static ConcurrentDictionary<string, int[]> NewDepths() => new(concurrencyLevel: 1, capacity: 31, StringComparer.Ordinal);
 
     private static int Sum(int[] depths, JobPriority upTo)
     {

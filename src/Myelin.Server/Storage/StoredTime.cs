@@ -1,7 +1,7 @@
-namespace Myelin.Server.Storage.Sqlite;
+namespace Myelin.Server.Storage;
 
 /// <summary>Times are kept as whole microseconds since 1970, UTC.</summary>
-internal static class SqliteTime
+internal static class StoredTime
 {
     public static long ToMicroseconds(DateTimeOffset time) => (time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond;
 

@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
+using Myelin.Server.Storage.Sqlite;
+
+namespace Myelin.Server.Accounts;
+
+/// <summary>Keys live where the jobs live.</summary>
+internal static class KeyStores
+{
+    /// <summary>The server's own.</summary>
+    public static IKeyStore Of(IServiceProvider provider) => StorageRegistration.UsesPostgres(provider)
+        ? new PostgresKeyStore(provider.GetRequiredService<PostgresPool>())
+        : new SqliteKeyStore(provider.GetRequiredService<SqliteDatabase>());
+
+    /// <summary>For a command beside a running server, or without one. Dispose what comes with it.</summary>
+    /// <exception cref="StorageException">The database cannot be used.</exception>
+    public static async Task<(IKeyStore Keys, IAsyncDisposable Owner)> OpenAsync(MyelinOptions options, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (StorageRegistration.UsesPostgres(options))
+        {
+            var pool = await PostgresPool.OpenAsync(StorageRegistration.Settings(options.Storage), time, NullLogger.Instance, cancellationToken).ConfigureAwait(false);
+            return (new PostgresKeyStore(pool), pool);
+        }
+
+        Directory.CreateDirectory(options.Data);
+        var session = new SqliteSessionKeys(Path.Combine(options.Data, "myelin.db"), time);
+        return (session, session);
+    }
+}

@@ -1,0 +1,120 @@
+using System.Collections.Immutable;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage.Postgres.Statements;
+using Npgsql;
+
+namespace Myelin.Server.Storage.Postgres;
+
+/// <summary>
+/// Upkeep. Every write here carries the fence of this process's hold on it: when another process has taken over since,
+/// nothing happens.
+/// </summary>
+internal sealed partial class PostgresJobStore
+{
+    private const string Unfenced = $"NOT EXISTS (SELECT 1 FROM leases WHERE name = '{PostgresCoordinatorLease.Name}' AND fence > $1)";
+
+    /// <summary>Counters of processes that were silent for so long are added up.</summary>
+    private static readonly TimeSpan s_silence = TimeSpan.FromMinutes(10);
+
+    private long _foldedAt;
+
+    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken)
+    {
+        var fence = Coordinator.Fence;
+        var lost = await ReadJobsAsync(
+            $"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 AND ($1 OR lease_until <= $2) LIMIT $3",
+            p =>
+            {
+                p.Add(new NpgsqlParameter<bool> { TypedValue = policy.AllLeases });
+                p.AddTime(now);
+                p.AddInteger(limit);
+            },
+            cancellationToken).ConfigureAwait(false);
+        var overdue = await ReadJobsAsync(
+            $"SELECT {JobColumns.Names} FROM jobs WHERE state = 0 AND deadline IS NOT NULL AND deadline <= $1 AND attempt = 0 LIMIT $2",
+            p =>
+            {
+                p.AddTime(now);
+                p.AddInteger(limit);
+            },
+            cancellationToken).ConfigureAwait(false);
+
+        // Read first, changed under a guard that what was read still holds: a heartbeat may come between.
+        var guard = policy.AllLeases ? EndGuard.Token : EndGuard.LostLease;
+        var expired = new JobOutcome(JobState.Expired) { ExpiresAt = now + policy.Retention };
+        var changes = lost
+            .Select(j => new EndWrite(j.Id, guard, j.LeaseToken, now, fence, RecoveryOutcome.Of(j, policy, now), now, cancellationToken))
+            .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, before: null, fence, expired, now, cancellationToken)));
+        var changed = await Task.WhenAll(changes.Select(c => _writer.RunAsync(c, cancellationToken))).ConfigureAwait(false);
+        return [.. changed.OfType<JobRecord>()];
+    }
+
+    public async ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken)
+    {
+        var purged = await Pool.QueryAsync(
+            Repeat.Never,
+            $"""
+            WITH due AS MATERIALIZED (
+              SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND NOT purged AND expires_at <= $2 AND {Unfenced}
+              ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            ), gone AS (
+              UPDATE jobs j SET purged = true, inputs = NULL, artifacts = NULL, parameters = NULL, result = NULL, progress = NULL
+              FROM due WHERE j.seq = due.seq RETURNING j.id
+            ), contents AS (
+              DELETE FROM inputs i USING gone WHERE i.job = gone.id
+            )
+            SELECT id FROM gone
+            """,
+            Due(now, limit),
+            static row => row.GetString(0),
+            cancellationToken).ConfigureAwait(false);
+        return [.. purged];
+    }
+
+    public async ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken)
+    {
+        await FoldAsync(cancellationToken).ConfigureAwait(false);
+        return await Pool.ExecuteAsync(
+            Repeat.Never,
+            $"""
+            WITH due AS MATERIALIZED (
+              SELECT seq, id FROM jobs WHERE expires_at IS NOT NULL AND purged AND expires_at <= $2 AND {Unfenced}
+              ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED
+            ), hooks AS (
+              DELETE FROM webhooks w USING due WHERE w.job = due.id
+            )
+            DELETE FROM jobs j USING due WHERE j.seq = due.seq
+            """,
+            Due(before, limit),
+            cancellationToken).ConfigureAwait(false);
+    }
+
+    private Action<NpgsqlParameterCollection> Due(DateTimeOffset until, int limit) => p =>
+    {
+        p.AddLong(Coordinator.Fence);
+        p.AddTime(until);
+        p.AddInteger(limit);
+    };
+
+    /// <summary>Counters of processes that are gone become one; the sums stay what they were, also if such a process returns.</summary>
+    private async Task FoldAsync(CancellationToken cancellationToken)
+    {
+        if (_foldedAt != 0 && _time.GetElapsedTime(_foldedAt) < s_silence)
+        {
+            return;
+        }
+
+        _foldedAt = _time.GetTimestamp();
+        await Pool.ExecuteAsync(
+            Repeat.Never,
+            """
+            WITH silent AS (
+              DELETE FROM queue_depths WHERE slot <> 0 AND touched_at < now() - $1 RETURNING model, priority, depth
+            )
+            INSERT INTO queue_depths (model, priority, slot, depth) SELECT model, priority, 0, sum(depth) FROM silent GROUP BY model, priority
+            ON CONFLICT (model, priority, slot) DO UPDATE SET depth = queue_depths.depth + excluded.depth, touched_at = now()
+            """,
+            p => p.Add(new NpgsqlParameter<TimeSpan> { TypedValue = s_silence }),
+            cancellationToken).ConfigureAwait(false);
+    }
+}

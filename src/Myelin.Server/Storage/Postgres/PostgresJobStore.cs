@@ -1,0 +1,198 @@
+using System.Collections.Immutable;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage.Postgres.Statements;
+using Npgsql;
+
+namespace Myelin.Server.Storage.Postgres;
+
+/// <summary>
+/// Jobs in PostgreSQL, shared by several processes. Writes of a job go through the writer, in batches; reads run on the
+/// pool. This file: opening, accepting, reading; the others: the life of an attempt, upkeep, webhooks.
+/// </summary>
+internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyncDisposable
+{
+    private readonly QueueDepths _depths = new();
+    private readonly NpgsqlDataSource _single;
+    private readonly PostgresWriter _writer;
+    private readonly TimeProvider _time;
+    private bool _disposed;
+
+    private PostgresJobStore(PostgresPool pool, PostgresSettings settings, TimeSpan coordinatorLease, PostgresContext context)
+    {
+        (Pool, _time, _single) = (pool, context.Time, PostgresSources.Writer(settings));
+        var batch = new PostgresBatch(_single, _depths, context.Clock, context.Time, context.Instruments.Committed);
+        _writer = new PostgresWriter(batch, settings.Patience, context.Time, context.Instruments, context.Logger);
+        Coordinator = new PostgresCoordinatorLease(pool, coordinatorLease, context.Time);
+    }
+
+    /// <summary>For other capabilities' tables.</summary>
+    public PostgresPool Pool { get; }
+
+    /// <summary>This process's hold on upkeep.</summary>
+    public PostgresCoordinatorLease Coordinator { get; }
+
+    /// <summary>Waits for the database, brings its tables up to date, reads depths and clock.</summary>
+    /// <param name="settings">Where it is.</param>
+    /// <param name="coordinatorLease">How long a silent coordinator keeps its place.</param>
+    /// <param name="context">What the process gives.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <exception cref="StorageException">It cannot be reached, refuses this user, or was made by a newer version.</exception>
+    public static async Task<PostgresJobStore> OpenAsync(
+        PostgresSettings settings, TimeSpan coordinatorLease, PostgresContext context, CancellationToken cancellationToken)
+    {
+        var pool = await PostgresPool.OpenAsync(settings, context.Time, context.Logger, cancellationToken).ConfigureAwait(false);
+        var store = new PostgresJobStore(pool, settings, coordinatorLease, context);
+        try
+        {
+            await store._writer.StartAsync(cancellationToken).ConfigureAwait(false);
+            return store;
+        }
+        catch
+        {
+            await store.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    public async ValueTask<InsertResult> InsertAsync(
+        JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await _writer.RunAsync(new InsertWrite(job, inputs, queueLimit, cancellationToken), cancellationToken).ConfigureAwait(false);
+        }
+        catch (StorageFullException)
+        {
+            return new InsertResult(InsertStatus.StorageFull);
+        }
+    }
+
+    public async ValueTask<ReadOnlyMemory<byte>?> ReadInputAsync(string id, string name, CancellationToken cancellationToken)
+    {
+        var found = await Pool.QueryAsync(
+            Repeat.Harmless,
+            "SELECT content FROM inputs WHERE job = $1 AND name = $2",
+            p =>
+            {
+                p.AddText(id);
+                p.AddText(name);
+            },
+            static row => (ReadOnlyMemory<byte>?)row.GetFieldValue<byte[]>(0),
+            cancellationToken).ConfigureAwait(false);
+        return found.FirstOrDefault();
+    }
+
+    public async ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
+        (await ReadJobsAsync($"SELECT {JobColumns.Names} FROM jobs WHERE id = $1", p => p.AddText(id), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+
+    public async ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken)
+    {
+        var found = await Pool.QueryAsync(
+            Repeat.Harmless,
+            "SELECT 1 FROM jobs WHERE tenant = $1 AND idempotency_key = $2",
+            p =>
+            {
+                p.AddText(tenant);
+                p.AddText(idempotencyKey);
+            },
+            static row => row.GetInt32(0),
+            cancellationToken).ConfigureAwait(false);
+        return found.Count > 0;
+    }
+
+    public async ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken)
+    {
+        var texts = new List<(string Column, string Value)>();
+        AddText("id <", before);
+        AddText("tenant =", filter.Tenant);
+        AddText("model =", filter.Model);
+        if (texts.Exists(t => t.Value.Contains('\0', StringComparison.Ordinal)))
+        {
+            return []; // PostgreSQL keeps no such text, so nothing has that name
+        }
+
+        // Constants only: few texts, each prepared once. A state is one, so that its partial index is found.
+        var where = string.Concat(texts.Select((t, i) => $" AND {t.Column} ${i + 2}")) + (filter.State is { } state ? $" AND state = {(int)state}" : "");
+        var jobs = await ReadJobsAsync(
+            $"SELECT {JobColumns.Names} FROM jobs WHERE true{where} ORDER BY id DESC LIMIT $1",
+            p =>
+            {
+                p.AddInteger(limit);
+                texts.ForEach(t => p.AddText(t.Value));
+            },
+            cancellationToken).ConfigureAwait(false);
+        return [.. jobs];
+
+        void AddText(string column, string? value)
+        {
+            if (value is not null)
+            {
+                texts.Add((column, value));
+            }
+        }
+    }
+
+    public async ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken)
+    {
+        var hints = await Pool.QueryAsync(
+            Repeat.Harmless,
+            """
+            SELECT id, seq, model, priority, tenant, key, not_before FROM jobs
+            WHERE state = 0 AND (model, priority, seq) > ($1, $2, $3) ORDER BY model, priority, seq LIMIT $4
+            """,
+            p =>
+            {
+                p.AddText(after?.Model ?? "");
+                p.AddInteger(after is null ? -1 : (int)after.Priority);
+                p.AddLong(after?.Sequence ?? 0);
+                p.AddInteger(limit);
+            },
+            PostgresRow.ReadHint,
+            cancellationToken).ConfigureAwait(false);
+        return [.. hints];
+    }
+
+    public async ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken)
+    {
+        var better = job.Priority == JobPriority.High ? 0 : _depths.Ahead(job.Model, job.Priority - 1);
+        var same = await Pool.QueryAsync(
+            Repeat.Harmless,
+            "SELECT count(*)::integer FROM jobs WHERE state = 0 AND model = $1 AND priority = $2 AND seq < $3",
+            p =>
+            {
+                p.AddText(job.Model);
+                p.AddInteger((int)job.Priority);
+                p.AddLong(job.Sequence);
+            },
+            static row => row.GetInt32(0),
+            cancellationToken).ConfigureAwait(false);
+        return better + same[0];
+    }
+
+    public int QueueDepth(string model) => _depths.Of(model);
+
+    public IReadOnlyDictionary<string, int> QueueDepths() => _depths.All();
+
+    /// <summary>Finishes what waits, then closes.</summary>
+    public ValueTask DisposeAsync() => CloseAsync(_writer.DisposeAsync);
+
+    /// <summary>Lets go as a crash would: what waits is not stored. For tests.</summary>
+    public ValueTask AbandonAsync() => CloseAsync(_writer.AbandonAsync);
+
+    private async ValueTask CloseAsync(Func<ValueTask> closeWriter)
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        await closeWriter().ConfigureAwait(false);
+        await _single.DisposeAsync().ConfigureAwait(false);
+        await Pool.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Of statements that may run twice.</summary>
+    private Task<List<JobRecord>> ReadJobsAsync(string sql, Action<NpgsqlParameterCollection> parameters, CancellationToken cancellationToken) =>
+        Pool.QueryAsync(Repeat.Harmless, sql, parameters, PostgresRow.Read, cancellationToken);
+}

@@ -1,0 +1,86 @@
+using Npgsql;
+
+namespace Myelin.Server.Storage.Postgres;
+
+/// <summary>
+/// The three ways this process connects: a pool for reads and single writes, one connection for the writer, one for
+/// migrations. All get the same settings on top of the operator's connection string.
+/// </summary>
+internal static class PostgresSources
+{
+    /// <summary>
+    /// Every statement here finds its rows by an index, and plans are made once: a plan made while the tables were small
+    /// must not read a whole table once they are large. Locks and silent clients end within seconds.
+    /// </summary>
+    private const string Session =
+        "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off " +
+        "-c lock_timeout=5000 -c statement_timeout=20000 -c idle_in_transaction_session_timeout=30000 " +
+        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
+
+    private const string Patient = "-c lock_timeout=0 -c statement_timeout=0";
+
+    /// <exception cref="StorageException">The connection string cannot be read; the message does not repeat it.</exception>
+    public static NpgsqlDataSource Pool(PostgresSettings settings) => Create(settings, b =>
+    {
+        b.MaxPoolSize = settings.Connections;
+        b.NoResetOnClose = true; // nothing here leaves a trace in a session
+        b.Options = $"{b.Options} {Session}".Trim();
+    });
+
+    public static NpgsqlDataSource Writer(PostgresSettings settings) => Create(settings, b =>
+    {
+        // Not pooled: after a fault the session is really gone, and with it whatever it held.
+        b.Pooling = false;
+        b.Options = $"{b.Options} {Session}".Trim();
+    });
+
+    public static NpgsqlDataSource Migrations(PostgresSettings settings) => Create(settings, b =>
+    {
+        b.Pooling = false;
+        b.CommandTimeout = 0;
+        b.Options = $"{b.Options} {Patient}".Trim();
+    });
+
+    private static NpgsqlDataSource Create(PostgresSettings settings, Action<NpgsqlConnectionStringBuilder> configure)
+    {
+        NpgsqlConnectionStringBuilder builder;
+        try
+        {
+            builder = new NpgsqlConnectionStringBuilder
+            {
+                // Defaults that the operator's own string may change.
+                ApplicationName = "myelin",
+                Timeout = 5,
+                CommandTimeout = 25,
+                MaxAutoPrepare = 64,
+                AutoPrepareMinUsages = 2,
+                TcpKeepAlive = true,
+                TcpKeepAliveTime = 10,
+                TcpKeepAliveInterval = 5,
+                WriteBufferSize = 64 << 10, // a batch leaves in one piece
+                ReadBufferSize = 32 << 10,
+            };
+            foreach (var (key, value) in Parse(settings.Connection))
+            {
+                builder[key] = value;
+            }
+
+            configure(builder);
+        }
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
+        {
+            throw new StorageException(
+                "storage.connection cannot be read; it looks like Host=db;Port=5432;Username=myelin;Password=...;Database=myelin", 0);
+        }
+
+        // Several hosts: whichever of them takes writes.
+        var source = new NpgsqlDataSourceBuilder(builder.ConnectionString).Build();
+        return source is NpgsqlMultiHostDataSource hosts ? hosts.WithTargetSession(TargetSessionAttributes.Primary) : source;
+    }
+
+    private static IEnumerable<KeyValuePair<string, object>> Parse(string connection)
+    {
+        var given = new System.Data.Common.DbConnectionStringBuilder { ConnectionString = connection };
+        return given.Keys.Cast<string>().Select(key => KeyValuePair.Create(key, given[key]));
+    }
+}

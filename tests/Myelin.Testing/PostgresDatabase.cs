@@ -1,0 +1,56 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
+using Npgsql;
+
+namespace Myelin.Testing;
+
+/// <summary>One database on a <see cref="PostgresServer"/>, and stores on it: each is to it what a process is.</summary>
+internal sealed class PostgresDatabase
+{
+    private PostgresDatabase(string connection) => Connection = connection;
+
+    public string Connection { get; }
+
+    /// <summary>On the server that all tests share.</summary>
+    public static async Task<PostgresDatabase> CreateAsync(CancellationToken cancellationToken) =>
+        new(await (await PostgresServer.SharedAsync()).CreateDatabaseAsync(cancellationToken));
+
+    public static async Task<PostgresDatabase> CreateAsync(PostgresServer server, CancellationToken cancellationToken) =>
+        new(await server.CreateDatabaseAsync(cancellationToken));
+
+    public PostgresSettings Settings(TimeSpan? patience = null) => new(Connection, 16, patience ?? TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
+
+    public static PostgresContext Context(TimeProvider time, ILogger? logger = null)
+    {
+        var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
+        return new PostgresContext(time, new SharedClock(TimeProvider.System), new StorageInstruments(meters), logger ?? NullLogger.Instance);
+    }
+
+    /// <param name="time">Patience and intervals.</param>
+    /// <param name="patience">For a server that goes away.</param>
+    /// <param name="lease">How long a silent coordinator keeps its place.</param>
+    public Task<PostgresJobStore> OpenAsync(TimeProvider time, TimeSpan? patience = null, TimeSpan? lease = null) =>
+        PostgresJobStore.OpenAsync(Settings(patience), lease ?? TimeSpan.FromSeconds(10), Context(time), CancellationToken.None);
+
+    /// <summary>Forgets every row, keeps the tables.</summary>
+    public Task ClearAsync() => ExecuteAsync("TRUNCATE jobs, inputs, queue_depths, webhooks, leases, api_keys RESTART IDENTITY");
+
+    public async Task ExecuteAsync(string sql)
+    {
+        await using var connection = new NpgsqlConnection(Connection + ";Pooling=false");
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync();
+    }
+
+    public async Task<T> ReadAsync<T>(string sql)
+    {
+        await using var connection = new NpgsqlConnection(Connection + ";Pooling=false");
+        await connection.OpenAsync();
+        await using var command = new NpgsqlCommand(sql, connection);
+        return (T)(await command.ExecuteScalarAsync())!;
+    }
+}
