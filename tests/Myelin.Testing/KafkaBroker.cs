@@ -8,7 +8,7 @@ namespace Myelin.Testing;
 
 /// <summary>
 /// A real Apache Kafka broker on free ports of loopback, from <c>../shared/kafka</c>, with its log in a temporary folder.
-/// Most tests share one, started by the first; a test that stops and kills has its own. <c>KAFKA_BOOTSTRAP</c> names
+/// Ends with the process that started it, however that ends. Most tests share one, started by the first; a test that stops and kills has its own. <c>KAFKA_BOOTSTRAP</c> names
 /// another one instead. Without Java or the broker's files the test is skipped.
 /// </summary>
 public sealed class KafkaBroker : IAsyncDisposable
@@ -16,9 +16,10 @@ public sealed class KafkaBroker : IAsyncDisposable
     private static readonly SemaphoreSlim s_gate = new(1);
     private static KafkaBroker? s_shared;
 
-    private readonly string? _script;
+    private readonly string _script = "";
     private readonly string _folder = "";
     private readonly int _port;
+    private readonly Process? _watcher;
 
     private KafkaBroker(string bootstrap) => Bootstrap = bootstrap;
 
@@ -27,7 +28,9 @@ public sealed class KafkaBroker : IAsyncDisposable
         (_script, _port) = (script, port);
         _folder = Directory.CreateTempSubdirectory("myelin-kafka-").FullName;
         Bootstrap = $"127.0.0.1:{port}";
-        AppDomain.CurrentDomain.ProcessExit += Clean;
+
+        // Its input ends with this process: whatever happens here, no broker stays behind.
+        _watcher = Process.Start(Start($"read -r _; '{_script}' kill; rm -rf '{_folder}'", input: true))!;
     }
 
     public string Bootstrap { get; }
@@ -67,9 +70,12 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await KillAsync();
-        AppDomain.CurrentDomain.ProcessExit -= Clean;
-        Directory.Delete(_folder, recursive: true);
+        if (_watcher is not null)
+        {
+            _watcher.StandardInput.Close();
+            await _watcher.WaitForExitAsync();
+            _watcher.Dispose();
+        }
     }
 
     /// <summary>Two neighbouring ports: the broker's and its controller's.</summary>
@@ -95,27 +101,18 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     private async Task RunAsync(string command)
     {
-        using var process = Launch(command);
-        var errors = await process.StandardError.ReadToEndAsync();
+        // The broker outlives the script and must not keep a pipe of it open.
+        using var process = Process.Start(Start($"'{_script}' {command} >'{_folder}/script.log' 2>&1", input: false))!;
         await process.WaitForExitAsync();
-        Assert.True(process.ExitCode == 0, $"kafka {command} ended with {process.ExitCode}: {errors}");
+        Assert.True(process.ExitCode == 0, $"kafka {command} ended with {process.ExitCode}: {await File.ReadAllTextAsync(Path.Combine(_folder, "script.log"))}");
     }
 
-    private Process Launch(string command)
+    private ProcessStartInfo Start(string script, bool input)
     {
-        // The broker outlives the script and must not keep its pipes open: only the error output is read, and it is not inherited.
-        var start = new ProcessStartInfo("bash", ["-c", $"'{_script}' {command} >'{_folder}/script.log' 2>&1 || {{ cat '{_folder}/script.log' >&2; exit 1; }}"]) { RedirectStandardError = true };
+        var start = new ProcessStartInfo("bash", ["-c", script]) { RedirectStandardInput = input };
         start.Environment["KAFKA_DIR"] = _folder;
         start.Environment["KAFKA_PORT"] = _port.ToString(CultureInfo.InvariantCulture);
         start.Environment["KAFKA_HEAP"] = "256m";
-        return Process.Start(start)!;
-    }
-
-    /// <summary>The end of the test run: nobody else would stop it.</summary>
-    private void Clean(object? sender, EventArgs e)
-    {
-        using var process = Launch("kill");
-        process.WaitForExit(10_000);
-        Directory.Delete(_folder, recursive: true);
+        return start;
     }
 }
