@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any, Callable, List, NoReturn, Optional, Protocol, Sequence
 
+from .http import HttpServer
 from .model import Context, Served
 from .uds import Limits, UdsServer
 from .work import Work
@@ -42,7 +43,7 @@ class Sidecar:
             raise ValueError("a sidecar serves 1 to 256 models")
         self._authors = list(models)
         self._work = Work()
-        self._listeners: List[Listener] = [_listen(address, self._work, limits) for address in addresses]
+        self.listeners: List[Listener] = [_listen(address, self._work, limits) for address in addresses]
 
     def load(self) -> bool:
         """Loads every model and becomes ready; False where one failed, of which the workers are told."""
@@ -57,29 +58,29 @@ class Sidecar:
                 raise ValueError("two models have the same name and version")
         except BaseException as fault:
             log.error("loading failed", exc_info=fault)
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener.failed(f"{type(fault).__name__}: {fault}" if str(fault) else type(fault).__name__)
             return False
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.ready(served)
         return True
 
     def heard(self, seconds: float) -> None:
         """Waits until some worker knows that loading failed."""
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.told.wait(seconds)
             time.sleep(0.1)
 
     def drain(self, patience: float = DRAIN_SECONDS) -> None:
         """Refuses new calls and returns when the open ones are answered."""
-        threads = [threading.Thread(target=listener.drain, args=(patience,), daemon=True) for listener in self._listeners]
+        threads = [threading.Thread(target=listener.drain, args=(patience,), daemon=True) for listener in self.listeners]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(patience + 1)
 
     def _loading(self, step: int, steps: int) -> None:
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.loading(step, steps)
 
 
@@ -160,6 +161,8 @@ def watch_parent(gone: Callable[[], Any]) -> None:
 def _listen(address: str, work: Work, limits: Limits) -> Listener:
     if address.startswith("unix:/"):
         return UdsServer(address[5:], work, limits)
+    if address.startswith(("http://", "http+unix:/")):
+        return HttpServer(address, work, limits)
     raise ValueError(f"'{address}' is no address; write unix:/path.sock, http+unix:/path.sock or http://127.0.0.1:9000")
 
 

@@ -7,10 +7,7 @@ itself. What the reading turn owns is marked so below; the rest is guarded by ``
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import stat
-import struct
 import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -20,8 +17,9 @@ from .call import Call, Output
 from .errors import BadInput, Cancelled, Draining, OutOfMemory, Overloaded, SidecarError, TooLarge, UnknownModel
 from .model import Served
 from .ring import Ring, read_places
+from .sockets import close, listen, send_all, set_timeouts
 from .tensors import Tensor
-from .wire import BadFrame, Head, HeadTensor, Place
+from .wire import BadFrame, Head, HeadTensor
 from .work import Work
 
 log = logging.getLogger("myelin_sidecar")
@@ -468,23 +466,10 @@ class Connection:
             if self._closed or (only_while_open and only_while_open not in self._calls):
                 return
             try:
-                sent = self._socket.sendmsg(parts)
-                total = sum(map(len, parts))
-                if sent < total:
-                    self._send_rest(parts, sent)
+                send_all(self._socket, parts)
             except OSError:
                 self._closed = True
                 self.close()
-
-    def _send_rest(self, parts: Sequence[Any], sent: int) -> None:
-        rest = [memoryview(part) for part in parts]
-        while True:
-            while rest and sent >= len(rest[0]):
-                sent -= len(rest.pop(0))
-            if not rest:
-                return
-            rest[0] = rest[0][sent:]
-            sent = self._socket.sendmsg(rest)
 
 
 class UdsServer:
@@ -565,7 +550,7 @@ class UdsServer:
             except OSError:
                 return
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT, 0))
+            set_timeouts(sock, send=SEND_TIMEOUT)
             self.work.crew.go(self._read, Connection(self, sock))
 
     def _read(self, connection: Connection) -> None:
@@ -582,42 +567,3 @@ class UdsServer:
             if connection in self._connections:
                 self._connections.remove(connection)
         connection.end()
-
-
-def listen(path: str) -> socket.socket:
-    """A listening Unix socket; removes the file of one that nobody listens on any more."""
-    if len(path.encode()) > 107:
-        raise OSError(f"the path of a Unix socket has at most 107 bytes: '{path}'")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(path)
-    except OSError:
-        if not _abandoned(path):
-            raise
-        os.unlink(path)
-        listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(128)
-    return listener
-
-
-def _abandoned(path: str) -> bool:
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(path)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def close(listener: socket.socket) -> None:
-    """Ends a thread's accept, which plain closing does not."""
-    try:
-        listener.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
-    listener.close()

@@ -2,6 +2,7 @@
 import fcntl
 import itertools
 import json
+import logging
 import mmap
 import os
 import socket
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+logging.getLogger("myelin_sidecar").setLevel(logging.CRITICAL)  # what tests provoke is not for people
 
 from myelin_sidecar import wire  # noqa: E402
 from myelin_sidecar.ring import Allocator  # noqa: E402

@@ -140,18 +140,14 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     {
         if (message.Headers?.ContainsKey(JobMessages.PreviewHeader) == true)
         {
-            if (message.Key is { } job)
-            {
-                Previews.Put(job, message.Payload);
-            }
-
+            Previews.Put(message.Key!, message.Payload);
             return;
         }
 
         JobSignal signal;
         try
         {
-            signal = message.Read(JobsJson.Default.JobSignal);
+            signal = JsonSerializer.Deserialize(message.Payload.Span, JobsJson.Default.JobSignal)!;
         }
         catch (JsonException e)
         {

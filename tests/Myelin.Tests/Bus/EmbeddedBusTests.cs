@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging.Abstractions;
 using Myelin.Server.Bus;
 using Shouldly;
 using Xunit;
@@ -7,7 +6,9 @@ namespace Myelin.Tests.Bus;
 
 public sealed class EmbeddedBusTests : BusConformance
 {
-    private protected override IBus Bus { get; } = new EmbeddedBus(NullLogger<EmbeddedBus>.Instance);
+    private protected override IBus Bus { get; } = new EmbeddedBus();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Publish_NobodyListens_IsDropped()

@@ -18,8 +18,7 @@ internal enum QueuePlace
 }
 
 /// <summary>A job in the dispatcher's memory. Guarded by the queue's lock.</summary>
-/// <param name="settle">Told once, when the queue has no more to do with the job.</param>
-internal sealed class QueueEntry(JobHint hint, Action? settle)
+internal sealed class QueueEntry(JobHint hint)
 {
     public static IComparer<QueueEntry> ByAcceptance { get; } = Comparer<QueueEntry>.Create(static (a, b) =>
         a.Hint.Sequence != b.Hint.Sequence ? a.Hint.Sequence.CompareTo(b.Hint.Sequence) : string.CompareOrdinal(a.Hint.Id, b.Hint.Id));
@@ -34,6 +33,4 @@ internal sealed class QueueEntry(JobHint hint, Action? settle)
     public DateTimeOffset? NotBefore { get; set; } = hint.NotBefore;
 
     public KeyLane? Lane { get; set; }
-
-    public void Settle() => settle?.Invoke();
 }
