@@ -3,19 +3,19 @@ using System.Collections.Immutable;
 namespace Myelin.Server.Bus;
 
 /// <summary>Members that share the messages of a pattern; a broadcast subscriber is a group of one.</summary>
-/// <param name="pattern">A topic, or its beginning and <c>*</c>.</param>
+/// <param name="pattern">A <see cref="TopicPattern"/>.</param>
 /// <param name="name">Null for a broadcast subscriber.</param>
 internal sealed class BusGroup(string pattern, string? name)
 {
     private ImmutableArray<BusMember> _members = [];
+    private readonly TopicPattern _topics = new(pattern);
     private int _turn;
 
     public string Pattern { get; } = pattern;
 
     public string? Name { get; } = name;
 
-    public bool Matches(string topic) =>
-        Pattern.EndsWith('*') ? topic.AsSpan().StartsWith(Pattern.AsSpan(0, Pattern.Length - 1)) : topic == Pattern;
+    public bool Matches(string topic) => _topics.Matches(topic);
 
     public async ValueTask SendAsync(BusMessage message, CancellationToken cancellationToken)
     {

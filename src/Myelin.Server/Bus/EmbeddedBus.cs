@@ -7,10 +7,12 @@ namespace Myelin.Server.Bus;
 /// message without a subscriber is dropped. Within a group a key goes to one member as long as the group's members stay
 /// the same; broadcast members get everything in order. A publisher waits while a member's queue is full.
 /// </summary>
-internal sealed class EmbeddedBus : IBus
+internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
 {
     private readonly Lock _gate = new();
     private ImmutableArray<BusGroup> _groups = [];
+
+    public bool Retains => false;
 
     public async ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
@@ -31,6 +33,13 @@ internal sealed class EmbeddedBus : IBus
         var joined = Join(topics, group, member);
         member.Registration = cancellationToken.Register(() => Leave(joined, member));
         return member.ReadAsync(() => Leave(joined, member), cancellationToken);
+    }
+
+    /// <summary>There is nowhere to put it aside: it is told and forgotten.</summary>
+    public ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken)
+    {
+        LogRejected(message.Topic, reason);
+        return ValueTask.CompletedTask;
     }
 
     private BusGroup Join(string pattern, string? name, BusMember member)
@@ -59,4 +68,7 @@ internal sealed class EmbeddedBus : IBus
             }
         }
     }
+
+    [LoggerMessage(LogLevel.Warning, "A message on {Topic} cannot be used: {Reason}")]
+    private partial void LogRejected(string topic, string reason);
 }

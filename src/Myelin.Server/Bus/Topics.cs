@@ -9,14 +9,22 @@ internal static class Topics
     /// <summary>Requests to workers, such as a cancel. Every process gets each.</summary>
     public const string Control = "myelin.control";
 
-    /// <summary>Every topic that says "look at this job".</summary>
-    public const string AllJobs = "myelin.jobs.*";
+    /// <summary>Messages that nobody could use, each with the reason in its headers.</summary>
+    public const string DeadLetters = "myelin.dead-letters";
+
+    /// <summary>Every topic that says "look at this job" for one class.</summary>
+    public static string AllJobs(JobPriority priority) => $"myelin.jobs.*.{Class(priority)}";
 
     /// <summary>Says "look at this job" for one model and class. Key: the job's key.</summary>
-    public static string Jobs(string model, JobPriority priority) => priority switch
+    public static string Jobs(string model, JobPriority priority) => $"myelin.jobs.{model}.{Class(priority)}";
+
+    /// <summary>The group of workers that share the hints of one class.</summary>
+    public static string Workers(JobPriority priority) => $"workers.{Class(priority)}";
+
+    private static string Class(JobPriority priority) => priority switch
     {
-        JobPriority.High => $"myelin.jobs.{model}.high",
-        JobPriority.Low => $"myelin.jobs.{model}.low",
-        _ => $"myelin.jobs.{model}.normal",
+        JobPriority.High => "high",
+        JobPriority.Low => "low",
+        _ => "normal",
     };
 }

@@ -49,6 +49,8 @@ internal sealed record MyelinOptions
 
     public RuntimeOptions Runtime { get; init; } = new();
 
+    public BusOptions Bus { get; init; } = new();
+
     public TelemetryOptions Telemetry { get; init; } = new();
 }
 

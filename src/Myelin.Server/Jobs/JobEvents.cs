@@ -140,14 +140,18 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     {
         if (message.Headers?.ContainsKey(JobMessages.PreviewHeader) == true)
         {
-            Previews.Put(message.Key!, message.Payload);
+            if (message.Key is { } job)
+            {
+                Previews.Put(job, message.Payload);
+            }
+
             return;
         }
 
         JobSignal signal;
         try
         {
-            signal = JsonSerializer.Deserialize(message.Payload.Span, JobsJson.Default.JobSignal)!;
+            signal = message.Read(JobsJson.Default.JobSignal);
         }
         catch (JsonException e)
         {

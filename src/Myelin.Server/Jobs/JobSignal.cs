@@ -57,8 +57,9 @@ internal sealed record JobSignal
 /// <summary>A request to whichever worker runs the job.</summary>
 internal sealed record JobControl(string Cancel);
 
-/// <summary>JSON of what travels on the bus between roles.</summary>
-[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+/// <summary>JSON of what travels on the bus between roles. Strict: on Kafka anybody may have written it.</summary>
+[JsonSourceGenerationOptions(
+    JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(JobSignal))]
 [JsonSerializable(typeof(JobControl))]
 [JsonSerializable(typeof(JobHint))]
@@ -72,10 +73,16 @@ internal static class JobMessages
 
     private static readonly Dictionary<string, string> s_preview = new() { [PreviewHeader] = "image/jpeg" };
 
+    /// <exception cref="JsonException">The payload is not such a message.</exception>
+    public static T Read<T>(this BusMessage message, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type) where T : class =>
+        JsonSerializer.Deserialize(message.Payload.Span, type) ?? throw new JsonException("null is no message");
+
     public static ValueTask PublishHintAsync(this IBus bus, JobHint hint, CancellationToken cancellationToken)
     {
         var topic = Topics.Jobs(hint.Model, hint.Priority);
-        return bus.PublishAsync(topic, new BusMessage(topic, hint.Key, JsonSerializer.SerializeToUtf8Bytes(hint, JobsJson.Default.JobHint)), cancellationToken);
+
+        // A job without a key has its id for one: announced again, it comes to the worker that knows it already.
+        return bus.PublishAsync(topic, new BusMessage(topic, hint.Key ?? hint.Id, JsonSerializer.SerializeToUtf8Bytes(hint, JobsJson.Default.JobHint)), cancellationToken);
     }
 
     public static ValueTask PublishSignalAsync(this IBus bus, JobSignal signal, CancellationToken cancellationToken) =>

@@ -1,6 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Artifacts;
-using Myelin.Server.Bus;
+using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
@@ -20,7 +20,7 @@ internal static class JobsRegistration
         services.TryAddSingleton<InferenceInstruments>();
         services.AddSingleton<JobInstruments>();
         services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
-        services.AddSingleton<IBus, EmbeddedBus>();
+        services.AddBus();
         services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
         services.AddSingleton<JobInputs>();
         services.AddSingleton<JobIds>();

@@ -79,9 +79,11 @@ internal sealed record JobLease(string Worker, string Token, DateTimeOffset Unti
 
 /// <summary>Where to look: enough to choose the next job without reading the row.</summary>
 /// <param name="Sequence">Order of acceptance.</param>
-internal sealed record JobHint(string Id, long Sequence, string Model, JobPriority Priority, string Tenant, string? Key, DateTimeOffset? NotBefore)
+/// <param name="Attempt">Claims before this hint; null where that is not known.</param>
+internal sealed record JobHint(
+    string Id, long Sequence, string Model, JobPriority Priority, string Tenant, string? Key = null, DateTimeOffset? NotBefore = null, int? Attempt = null)
 {
-    public static JobHint Of(JobRecord job) => new(job.Id, job.Sequence, job.Model, job.Priority, job.Tenant, job.Key, job.NotBefore);
+    public static JobHint Of(JobRecord job) => new(job.Id, job.Sequence, job.Model, job.Priority, job.Tenant, job.Key, job.NotBefore, job.Attempt);
 }
 
 internal sealed record JobFilter(string? Tenant = null, string? Model = null, JobState? State = null);

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Storage;
@@ -8,23 +9,25 @@ namespace Myelin.Server.Workers;
 
 /// <summary>
 /// A worker's ears: hints fill the <see cref="JobQueue"/>, signals keep it true, cancels reach running attempts. When
-/// the queue knows of nothing, Storage is read every few seconds: a hint that was lost costs seconds, not the job.
+/// the queue knows of nothing, Storage is read every few seconds: a hint that was lost costs seconds, not the job. Each
+/// class has a subscription of its own, so that a heap of low ones on the bus never stands before a high one; a hint is
+/// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
 /// </summary>
 internal sealed partial class JobListener(
-    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, TimeProvider time, ILogger<JobListener> logger) : BackgroundService
+    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
+    : BackgroundService
 {
-    private const string Group = "workers";
     private const int PageSize = 1000;
     private static readonly TimeSpan s_rescan = TimeSpan.FromSeconds(2);
 
     private readonly CancellationTokenSource _listening = new();
-    private IAsyncEnumerable<BusMessage>? _hints;
+    private (JobPriority Priority, IAsyncEnumerable<BusMessage> Hints)[] _classes = [];
     private IAsyncEnumerable<BusMessage>? _controls;
 
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         // Subscribed before the coordinator announces what waits.
-        _hints = bus.SubscribeAsync(Topics.AllJobs, Group, _listening.Token);
+        _classes = [.. Enum.GetValues<JobPriority>().Select(p => (p, bus.SubscribeAsync(Topics.AllJobs(p), Topics.Workers(p), _listening.Token)))];
         _controls = bus.SubscribeAsync(Topics.Control, group: null, _listening.Token);
         events.Observed += queue.Observe;
         await base.StartAsync(cancellationToken).ConfigureAwait(false);
@@ -73,9 +76,11 @@ internal sealed partial class JobListener(
         try
         {
             await Task.WhenAll(
-                HearAsync(_hints!, message => queue.Offer(JsonSerializer.Deserialize(message.Payload.Span, JobsJson.Default.JobHint)!), stoppingToken),
-                HearAsync(_controls!, Obey, stoppingToken),
-                RescanLoopAsync(stoppingToken)).ConfigureAwait(false);
+            [
+                .. _classes.Select(c => HearAsync(c.Hints, message => LearnAsync(c.Priority, message, stoppingToken), stoppingToken)),
+                HearAsync(_controls!, ObeyAsync, stoppingToken),
+                RescanLoopAsync(stoppingToken),
+            ]).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested || _listening.IsCancellationRequested)
         {
@@ -83,20 +88,38 @@ internal sealed partial class JobListener(
         }
     }
 
-    private void Obey(BusMessage message) =>
-        running.Stop(JsonSerializer.Deserialize(message.Payload.Span, JobsJson.Default.JobControl)!.Cancel, StopReason.Cancelled);
+    private async ValueTask LearnAsync(JobPriority priority, BusMessage message, CancellationToken cancellationToken)
+    {
+        var hint = message.Read(JobsJson.Default.JobHint);
+        if (bus.Retains)
+        {
+            await queue.RoomAsync(priority, options.Bus.Kafka.Window, cancellationToken).ConfigureAwait(false);
+        }
 
-    private async Task HearAsync(IAsyncEnumerable<BusMessage> messages, Action<BusMessage> act, CancellationToken cancellationToken)
+        if (!queue.Offer(hint, message.Done))
+        {
+            // Turned away, and remembered as such: the queue asks Storage once it has room.
+            message.Done();
+        }
+    }
+
+    private ValueTask ObeyAsync(BusMessage message)
+    {
+        running.Stop(message.Read(JobsJson.Default.JobControl).Cancel, StopReason.Cancelled);
+        return ValueTask.CompletedTask;
+    }
+
+    private async Task HearAsync(IAsyncEnumerable<BusMessage> messages, Func<BusMessage, ValueTask> act, CancellationToken cancellationToken)
     {
         await foreach (var message in messages.WithCancellation(cancellationToken).ConfigureAwait(false))
         {
             try
             {
-                act(message);
+                await act(message).ConfigureAwait(false);
             }
             catch (JsonException e)
             {
-                LogUnreadable(message.Topic, e);
+                await bus.RejectAsync(message, $"unreadable: {e.Message}", cancellationToken).ConfigureAwait(false);
             }
         }
     }
@@ -119,9 +142,6 @@ internal sealed partial class JobListener(
             }
         }
     }
-
-    [LoggerMessage(LogLevel.Warning, "A message on {Topic} is unreadable; ignored")]
-    private partial void LogUnreadable(string topic, Exception e);
 
     [LoggerMessage(LogLevel.Warning, "Queued jobs could not be read; the next look tries again")]
     private partial void LogRescan(Exception e);

@@ -13,7 +13,10 @@ public abstract class BusConformance : IAsyncDisposable
 
     private protected abstract IBus Bus { get; }
 
-    private static CancellationToken Token => TestContext.Current.CancellationToken;
+    /// <summary>Waits until the members of a group have divided the topic among them; for a bus that does so in the background.</summary>
+    private protected virtual Task SettledAsync(string group, int members) => Task.CompletedTask;
+
+    private protected static CancellationToken Token => TestContext.Current.CancellationToken;
 
     public virtual async ValueTask DisposeAsync()
     {
@@ -59,6 +62,7 @@ public abstract class BusConformance : IAsyncDisposable
     public async Task Group_TwoMembers_ShareAndKeepKeysApart()
     {
         var readers = new[] { Subscribe("topic", "g"), Subscribe("topic", "g") };
+        await SettledAsync("g", 2);
         var read = readers.Select(CollectAsync).ToList();
         for (var i = 0; i < 200; i++)
         {
@@ -100,6 +104,34 @@ public abstract class BusConformance : IAsyncDisposable
         (Number(await NextAsync(reader)) + Number(await NextAsync(reader))).ShouldBe(6);
     }
 
+    [Fact]
+    public async Task Group_MemberLeavesWithOpenMessages_OthersGetThem()
+    {
+        using var leaving = new CancellationTokenSource();
+        var gone = Bus.SubscribeAsync("topic", "g", leaving.Token).GetAsyncEnumerator(leaving.Token);
+        await PublishAsync("topic", "k", 1);
+        await PublishAsync("topic", "k", 2);
+        var first = await NextAsync(gone);
+        Number(first).ShouldBe(1);
+        first.Done();
+        var stays = Subscribe("topic", "g");
+        await leaving.CancelAsync();
+
+        Number(await NextAsync(stays)).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Reject_Message_DoesNotHoldUpTheNext()
+    {
+        var reader = Subscribe("topic", "g");
+        await PublishAsync("topic", "k", 1);
+        await PublishAsync("topic", "k", 2);
+
+        await Bus.RejectAsync(await NextAsync(reader), "unreadable", Token);
+
+        Number(await NextAsync(reader)).ShouldBe(2);
+    }
+
     private protected static async Task<BusMessage> NextAsync(IAsyncEnumerator<BusMessage> reader)
     {
         (await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token)).ShouldBeTrue();
@@ -121,6 +153,7 @@ public abstract class BusConformance : IAsyncDisposable
         {
             while (await reader.MoveNextAsync())
             {
+                reader.Current.Done();
                 lock (messages)
                 {
                     messages.Add(reader.Current);

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Myelin.Server.Bus;
 using Shouldly;
 using Xunit;
@@ -6,9 +7,7 @@ namespace Myelin.Tests.Bus;
 
 public sealed class EmbeddedBusTests : BusConformance
 {
-    private protected override IBus Bus { get; } = new EmbeddedBus();
-
-    private static CancellationToken Token => TestContext.Current.CancellationToken;
+    private protected override IBus Bus { get; } = new EmbeddedBus(NullLogger<EmbeddedBus>.Instance);
 
     [Fact]
     public async Task Publish_NobodyListens_IsDropped()

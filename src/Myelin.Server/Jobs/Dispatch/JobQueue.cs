@@ -24,6 +24,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
     private readonly ClassLine[] _classes = [new(weights.High), new(weights.Normal), new(weights.Low)];
     private readonly PriorityQueue<(QueueEntry? Entry, int Moves, KeyLane? Lane), DateTimeOffset> _timers = new();
     private TaskCompletionSource _changed = NewChange();
+    private TaskCompletionSource? _shrunk;
     private bool _overflowed;
 
     /// <summary>Jobs known and not claimed yet.</summary>
@@ -51,25 +52,48 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
     }
 
     /// <summary>Makes a job known; one that is known already changes nothing. False when there is no room.</summary>
-    public bool Offer(JobHint hint)
+    /// <param name="hint">The job.</param>
+    /// <param name="settle">Called once the queue has no more to do with this hint: claimed, gone, or known already. Must be quick.</param>
+    public bool Offer(JobHint hint, Action? settle = null)
     {
         lock (_gate)
         {
-            if (_entries.ContainsKey(hint.Id))
+            if (!_entries.ContainsKey(hint.Id))
             {
+                if (_entries.Count >= limit)
+                {
+                    _overflowed = true;
+                    return false;
+                }
+
+                var entry = new QueueEntry(hint, settle);
+                _entries.Add(hint.Id, entry);
+                Enter(entry);
                 return true;
             }
+        }
 
-            if (_entries.Count >= limit)
+        settle?.Invoke();
+        return true;
+    }
+
+    /// <summary>Waits while <paramref name="window"/> jobs of a class could start: whoever brings more may leave them where they are.</summary>
+    public async ValueTask RoomAsync(JobPriority priority, int window, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task shrunk;
+            lock (_gate)
             {
-                _overflowed = true;
-                return false;
+                if (_classes[(int)priority].Count < window)
+                {
+                    return;
+                }
+
+                shrunk = (_shrunk ??= NewChange()).Task;
             }
 
-            var entry = new QueueEntry(hint);
-            _entries.Add(hint.Id, entry);
-            Enter(entry);
-            return true;
+            await shrunk.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -165,16 +189,25 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         }
     }
 
-    /// <summary>Takes note of what the bus says: an ended job is dropped, the next one of its key comes forward.</summary>
+    /// <summary>
+    /// Takes note of what the bus says: a job that ended, or that another worker runs, is dropped; the next one of an
+    /// ended job's key comes forward.
+    /// </summary>
     public void Observe(JobSignal signal)
     {
-        if (signal.Kind == JobSignalKind.Progress || signal.State == JobState.Running)
+        if (signal.Kind == JobSignalKind.Progress)
         {
             return;
         }
 
         lock (_gate)
         {
+            if (signal.State == JobState.Running)
+            {
+                Elsewhere(signal);
+                return;
+            }
+
             if (signal.Kind == JobSignalKind.End && _entries.TryGetValue(signal.Job, out var entry) && entry.Place != QueuePlace.Taken)
             {
                 Drop(entry);
@@ -220,6 +253,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         richest.Credit -= total;
         var entry = richest.Take();
         entry.Place = QueuePlace.Taken;
+        Shrunk();
         return entry;
     }
 
@@ -232,6 +266,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
             if (Find(hint) is { } entry)
             {
                 _entries.Remove(hint.Id);
+                entry.Settle();
                 if (entry.Lane is { } lane)
                 {
                     lane.Front = null;
@@ -316,12 +351,32 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         }
     }
 
+    /// <summary>
+    /// Another worker claimed a job that waits here. Only where this claim came after the hint: word of an earlier
+    /// attempt must not drop the hint of the next.
+    /// </summary>
+    private void Elsewhere(JobSignal signal)
+    {
+        if (_entries.TryGetValue(signal.Job, out var entry) && entry.Place != QueuePlace.Taken
+            && entry.Hint.Attempt is { } attempt && signal.EventId >= EventIds.Claimed(attempt + 1))
+        {
+            if (entry.Lane is { } lane)
+            {
+                Block(lane);
+            }
+
+            Drop(entry);
+        }
+    }
+
     private void Drop(QueueEntry entry)
     {
         _entries.Remove(entry.Hint.Id);
+        entry.Settle();
         if (entry.Place == QueuePlace.Ready)
         {
             _classes[(int)entry.Hint.Priority].Remove(entry);
+            Shrunk();
         }
 
         entry.Moves++;
@@ -363,6 +418,12 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
                 Advance(lane);
             }
         }
+    }
+
+    private void Shrunk()
+    {
+        _shrunk?.TrySetResult();
+        _shrunk = null;
     }
 
     private void Wake()

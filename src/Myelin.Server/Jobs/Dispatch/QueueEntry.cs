@@ -18,7 +18,8 @@ internal enum QueuePlace
 }
 
 /// <summary>A job in the dispatcher's memory. Guarded by the queue's lock.</summary>
-internal sealed class QueueEntry(JobHint hint)
+/// <param name="settle">Told once, when the queue has no more to do with the job.</param>
+internal sealed class QueueEntry(JobHint hint, Action? settle)
 {
     public static IComparer<QueueEntry> ByAcceptance { get; } = Comparer<QueueEntry>.Create(static (a, b) =>
         a.Hint.Sequence != b.Hint.Sequence ? a.Hint.Sequence.CompareTo(b.Hint.Sequence) : string.CompareOrdinal(a.Hint.Id, b.Hint.Id));
@@ -33,4 +34,6 @@ internal sealed class QueueEntry(JobHint hint)
     public DateTimeOffset? NotBefore { get; set; } = hint.NotBefore;
 
     public KeyLane? Lane { get; set; }
+
+    public void Settle() => settle?.Invoke();
 }

@@ -137,7 +137,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
         var hints = await Pool.QueryAsync(
             Repeat.Harmless,
             """
-            SELECT id, seq, model, priority, tenant, key, not_before FROM jobs
+            SELECT id, seq, model, priority, tenant, key, not_before, attempt FROM jobs
             WHERE state = 0 AND (model, priority, seq) > ($1, $2, $3) ORDER BY model, priority, seq LIMIT $4
             """,
             p =>

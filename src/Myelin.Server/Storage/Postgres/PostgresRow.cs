@@ -46,7 +46,7 @@ internal static class PostgresRow
     };
 
     public static JobHint ReadHint(NpgsqlDataReader row) => new(
-        row.GetString(0), row.GetInt64(1), row.GetString(2), (JobPriority)row.GetInt16(3), row.GetString(4), row.TextOrNull(5), row.TimeOrNull(6));
+        row.GetString(0), row.GetInt64(1), row.GetString(2), (JobPriority)row.GetInt16(3), row.GetString(4), row.TextOrNull(5), row.TimeOrNull(6), row.GetInt32(7));
 
     /// <summary>Every row of the current result, then on to the next.</summary>
     public static async Task<List<JobRecord>> ReadAllAsync(NpgsqlDataReader reader, CancellationToken cancellationToken)

@@ -42,5 +42,5 @@ internal static class JobRow
     };
 
     public static JobHint ReadHint(SqliteCursor row) => new(
-        row.Text(0), row.Int64(1), row.Text(2), (JobPriority)row.Int32(3), row.Text(4), row.TextOrNull(5), row.TimeOrNull(6));
+        row.Text(0), row.Int64(1), row.Text(2), (JobPriority)row.Int32(3), row.Text(4), row.TextOrNull(5), row.TimeOrNull(6), row.Int32(7));
 }

@@ -95,7 +95,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
             {
                 using var rows = session.Prepare(
                     """
-                    SELECT id, seq, model, priority, tenant, key, not_before FROM jobs
+                    SELECT id, seq, model, priority, tenant, key, not_before, attempt FROM jobs
                     WHERE state = 0 AND (model, priority, seq) > (?1, ?2, ?3) ORDER BY model, priority, seq LIMIT ?4
                     """);
                 rows.Bind(1, after?.Model ?? "");

@@ -223,7 +223,7 @@ public sealed class JobQueueTests
     public void Offer_PastLimit_IsLeftToARescan()
     {
         var queue = new JobQueue(new PriorityWeights(1, 1, 1), _time, limit: 10);
-        var accepted = Enumerable.Range(0, 20).Select(_ => Hint()).Where(queue.Offer).ToList();
+        var accepted = Enumerable.Range(0, 20).Select(_ => Hint()).Where(h => queue.Offer(h)).ToList();
 
         accepted.Count.ShouldBe(10);
         queue.NeedsRescan.ShouldBeFalse();

@@ -1,0 +1,143 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+
+namespace Myelin.Server.Bus.Kafka;
+
+/// <summary>
+/// The bus between processes. Publishing never waits for a broker (<see cref="KafkaPublisher"/>); every subscription is
+/// a consumer of its own (<see cref="KafkaSubscription"/>). Delivery is at least once: Storage decides what a message
+/// still means.
+/// </summary>
+internal sealed class KafkaBus(
+    KafkaPublisher publisher,
+    KafkaClient client,
+    KafkaTopics topics,
+    KafkaNames names,
+    KafkaHealth health,
+    KafkaInstruments instruments,
+    TimeProvider time,
+    ILogger<KafkaBus> logger) : IBus, IAsyncDisposable
+{
+    private const string TraceParent = "traceparent";
+    private static readonly TimeSpan s_place = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan s_leave = TimeSpan.FromSeconds(5);
+
+    private readonly Lock _gate = new();
+    private readonly List<(SubscriptionPlan Plan, KafkaSubscription Subscription)> _subscriptions = [];
+
+    public bool Retains => true;
+
+    /// <summary>Partitions of each member of a group in this process.</summary>
+    public IReadOnlyList<int> PartitionsOf(string group)
+    {
+        lock (_gate)
+        {
+            return [.. _subscriptions.Where(s => s.Plan.Group == group).Select(s => s.Subscription.Partitions)];
+        }
+    }
+
+    public ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    {
+        publisher.Publish(topic, Traced(message));
+        return ValueTask.CompletedTask;
+    }
+
+    /// <summary>The consumer starts here, also before the first message is asked for, and leaves with the token.</summary>
+    public IAsyncEnumerable<BusMessage> SubscribeAsync(string topics, string? group, CancellationToken cancellationToken)
+    {
+        var pattern = new TopicPattern(topics);
+        if (group is null && !pattern.IsExact)
+        {
+            throw new ArgumentException($"'{topics}': a broadcast subscription reads one topic", nameof(topics));
+        }
+
+        var subscription = Join(pattern, group);
+        if (group is null)
+        {
+            // Blocks a start for milliseconds, with no broker for seconds: what is published next must be heard.
+            subscription.WaitPlaced(s_place);
+        }
+
+        return ReadAsync(subscription, cancellationToken.Register(subscription.Stop), cancellationToken);
+    }
+
+    /// <summary>Goes to <see cref="Topics.DeadLetters"/> whole, with headers <c>reason</c> and <c>origin</c>; done with once it is there.</summary>
+    public ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken)
+    {
+        var headers = new Dictionary<string, string>(message.Headers ?? new Dictionary<string, string>())
+        {
+            ["reason"] = reason.Length <= 1000 ? reason : reason[..1000],
+            ["origin"] = message.Origin ?? message.Topic,
+        };
+        instruments.DeadLetter(message.Topic);
+        publisher.Publish(Topics.DeadLetters, message with { Headers = headers }, error =>
+        {
+            // One that cannot be put aside either (too large) must not come for ever.
+            if (!error.IsError || error.Code == Confluent.Kafka.ErrorCode.MsgSizeTooLarge)
+            {
+                message.Done();
+            }
+        });
+        return ValueTask.CompletedTask;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        // Registered under two names, so the container comes here twice.
+        List<KafkaSubscription> left;
+        lock (_gate)
+        {
+            left = [.. _subscriptions.Select(s => s.Subscription).Where(s => !s.Ended.IsCompleted)];
+        }
+
+        left.ForEach(s => s.Stop());
+        await Task.WhenAny(Task.WhenAll(left.Select(s => s.Ended)), Task.Delay(s_leave, time)).ConfigureAwait(false);
+    }
+
+    private static BusMessage Traced(BusMessage message)
+    {
+        if (Activity.Current is not { Id: { } id, IdFormat: ActivityIdFormat.W3C } activity || message.Headers?.ContainsKey(TraceParent) == true)
+        {
+            return message;
+        }
+
+        var headers = new Dictionary<string, string>(message.Headers ?? new Dictionary<string, string>()) { [TraceParent] = id };
+        if (activity.TraceStateString is { Length: > 0 } state)
+        {
+            headers["tracestate"] = state;
+        }
+
+        return message with { Headers = headers };
+    }
+
+    private static async IAsyncEnumerable<BusMessage> ReadAsync(
+        KafkaSubscription subscription, CancellationTokenRegistration stop, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        try
+        {
+            await foreach (var message in subscription.ReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                yield return message;
+            }
+        }
+        finally
+        {
+            await stop.DisposeAsync().ConfigureAwait(false);
+            subscription.Stop();
+        }
+    }
+
+    private KafkaSubscription Join(TopicPattern pattern, string? group)
+    {
+        lock (_gate)
+        {
+            // The lowest free number: a member that comes back is known to the group.
+            _subscriptions.RemoveAll(s => s.Subscription.Ended.IsCompleted);
+            var taken = _subscriptions.Where(s => s.Plan.Group == group).Select(s => s.Plan.Member).ToHashSet();
+            var plan = new SubscriptionPlan(pattern, group, Enumerable.Range(0, taken.Count + 1).First(n => !taken.Contains(n)));
+            var subscription = new KafkaSubscription(plan, client, topics, names, health, instruments, time, logger);
+            _subscriptions.Add((plan, subscription));
+            return subscription;
+        }
+    }
+}

@@ -1,0 +1,112 @@
+using System.Collections.Concurrent;
+using Confluent.Kafka;
+using Confluent.Kafka.Admin;
+using Myelin.Server.Configuration;
+
+namespace Myelin.Server.Bus.Kafka;
+
+/// <summary>
+/// Sees to it that topics are there. Each is created once, in the background, tried again while brokers are away;
+/// messages for it wait in the producer meanwhile. One that exists is left as its owner made it.
+/// </summary>
+internal sealed partial class KafkaTopics(KafkaClient client, KafkaNames names, KafkaHealth health, KafkaOptions options, TimeProvider time, ILogger<KafkaTopics> logger)
+    : IDisposable
+{
+    private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<string, Task> _topics = new(StringComparer.Ordinal);
+    private readonly CancellationTokenSource _stop = new();
+    private readonly Lazy<IAdminClient> _admin = new(() => new AdminClientBuilder(client.Admin())
+        .SetErrorHandler((_, error) => health.Heard(error))
+        .SetLogHandler((_, message) => health.Heard(message))
+        .Build());
+
+    /// <summary>Completes once the topic is there, or must be made by somebody with more rights.</summary>
+    /// <param name="topic">As the program names it.</param>
+    public Task EnsureAsync(string topic) => _topics.TryGetValue(topic, out var known) ? known : _topics.GetOrAdd(topic, t => Task.Run(() => CreateAsync(t)));
+
+    /// <summary>Partitions of a topic; empty while it is not there.</summary>
+    /// <exception cref="KafkaException">No broker answers in time.</exception>
+    public IReadOnlyList<TopicPartition> Partitions(string topic, TimeSpan timeout)
+    {
+        var name = names.Topic(topic);
+        var found = _admin.Value.GetMetadata(name, timeout).Topics.FirstOrDefault(t => t.Topic == name);
+        return found is null ? [] : [.. found.Partitions.Select(p => new TopicPartition(name, p.PartitionId))];
+    }
+
+    public void Dispose()
+    {
+        _stop.Cancel();
+        if (_admin.IsValueCreated)
+        {
+            _admin.Value.Dispose();
+        }
+
+        _stop.Dispose();
+    }
+
+    private async Task CreateAsync(string topic)
+    {
+        var token = _stop.Token;
+        while (!token.IsCancellationRequested)
+        {
+            try
+            {
+                await _admin.Value.CreateTopicsAsync([Specification(topic)], new CreateTopicsOptions { RequestTimeout = s_timeout, OperationTimeout = s_timeout }).ConfigureAwait(false);
+                LogCreated(topic);
+                return;
+            }
+            catch (CreateTopicsException e) when (e.Results[0].Error.Code == ErrorCode.TopicAlreadyExists)
+            {
+                return;
+            }
+            catch (CreateTopicsException e) when (e.Results[0].Error is { IsLocalError: false } error && !Passing(error.Code))
+            {
+                LogRefused(topic, error.Reason);
+                return;
+            }
+            catch (KafkaException e)
+            {
+                LogAgain(topic, e.Error.Reason);
+                await Task.Delay(s_again, time, token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (ObjectDisposedException)
+            {
+                return;
+            }
+        }
+    }
+
+    private static bool Passing(ErrorCode code) =>
+        code is ErrorCode.RequestTimedOut or ErrorCode.NotController or ErrorCode.NetworkException or ErrorCode.BrokerNotAvailable or ErrorCode.InvalidReplicationFactor;
+
+    private TopicSpecification Specification(string topic) => new()
+    {
+        Name = names.Topic(topic),
+        NumPartitions = options.Partitions,
+        ReplicationFactor = (short)(options.Replication == 0 ? -1 : options.Replication),
+        Configs = new Dictionary<string, string>
+        {
+            ["retention.ms"] = ((long)Retention(topic).TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture),
+            ["max.message.bytes"] = options.MaxMessageBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
+        },
+    };
+
+    /// <summary>Hints outlive any queue, signals any watcher; the truth is in Storage, so nothing is kept for long.</summary>
+    private static TimeSpan Retention(string topic) => topic switch
+    {
+        Topics.Events or Topics.Control => TimeSpan.FromHours(1),
+        Topics.DeadLetters => TimeSpan.FromDays(7),
+        _ => TimeSpan.FromDays(1),
+    };
+
+    [LoggerMessage(LogLevel.Information, "Kafka topic {Topic} created")]
+    private partial void LogCreated(string topic);
+
+    [LoggerMessage(LogLevel.Error, "Kafka topic {Topic} cannot be created: {Reason}")]
+    private partial void LogRefused(string topic, string reason);
+
+    [LoggerMessage(LogLevel.Debug, "Kafka topic {Topic} is not created yet: {Reason}")]
+    private partial void LogAgain(string topic, string reason);
+}
