@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using Npgsql;
 using Xunit;
@@ -31,7 +29,7 @@ public sealed class PostgresServer : IAsyncDisposable
     private PostgresServer(string programs)
     {
         _programs = programs;
-        _port = FreePort();
+        _port = ServerProcess.FreePort();
         _folder = Directory.CreateTempSubdirectory("myelin-postgres-").FullName;
     }
 
@@ -117,13 +115,6 @@ public sealed class PostgresServer : IAsyncDisposable
             : null;
         Assert.SkipWhen(programs is null, "PostgreSQL is not installed: apt-get install postgresql");
         return programs;
-    }
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private string Connection(string database) => $"Host=127.0.0.1;Port={_port};Username={User};Password={Password};Database={database}";

@@ -56,24 +56,27 @@ internal static class TritonView
 
             while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
             {
-                ref var stage = ref output;
-                if (reader.ValueTextEquals("decodeMs"u8) || reader.ValueTextEquals("preprocessMs"u8))
-                {
-                    stage = ref input;
-                }
-                else if (reader.ValueTextEquals("inferMs"u8) || reader.ValueTextEquals("detectMs"u8))
-                {
-                    stage = ref infer;
-                }
-
+                var stage = reader.GetString();
                 reader.Read();
-                if (reader.TokenType == JsonTokenType.Number)
-                {
-                    stage += reader.GetDouble();
-                }
-                else
+                if (reader.TokenType != JsonTokenType.Number)
                 {
                     reader.Skip();
+                    continue;
+                }
+
+                switch (stage)
+                {
+                    case "decodeMs" or "preprocessMs" or "conditionMs":
+                        input += reader.GetDouble();
+                        break;
+                    case "detectMs" or "inferMs" or "denoiseMs":
+                        infer += reader.GetDouble();
+                        break;
+                    case "rectifyMs" or "postprocessMs" or "annotateMs" or "encodeMs":
+                        output += reader.GetDouble();
+                        break;
+                    default:
+                        break; // sums and shares of stages that are counted already
                 }
             }
 

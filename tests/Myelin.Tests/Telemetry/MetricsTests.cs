@@ -37,6 +37,20 @@ public sealed partial class MetricsTests
         Value(text, "nv_inference_compute_infer_duration_us{model=\"faces\",version=\"1\"}").ShouldBeGreaterThan(0);
     }
 
+    /// <summary>The stages of a generation lie within its time: a sum that is reported beside them is not counted again.</summary>
+    [Fact]
+    public async Task Metrics_AfterAGeneration_StagesAddUpToNoMoreThanTheRequest()
+    {
+        await using var server = await RunningServer.StartAsync();
+        using var body = new StringContent("""{"model":"emoji-diffusion","parameters":{"prompt":"cat","steps":4}}""", null, "application/json");
+        (await server.Http.SubmitAsync(body, "?wait=60s")).State.ShouldBe(JobState.Succeeded);
+
+        var text = await server.Http.GetStringAsync("/metrics");
+
+        double Of(string part) => Value(text, $"nv_inference_{part}_duration_us{{model=\"emoji-diffusion\",version=\"1\"}}");
+        (Of("queue") + Of("compute_input") + Of("compute_infer") + Of("compute_output")).ShouldBeInRange(1, Of("request"));
+    }
+
     [Fact]
     public async Task Metrics_PassPrometheusOwnCheck()
     {

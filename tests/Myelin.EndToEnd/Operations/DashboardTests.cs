@@ -1,0 +1,114 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Myelin.Testing;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.EndToEnd.Operations;
+
+/// <summary>Every expression of the dashboards and the alerts, evaluated by a real Prometheus over a real server.</summary>
+public sealed partial class DashboardTests
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
+
+    /// <summary>What a healthy server with a few successful jobs has no series for.</summary>
+    private static readonly string[] s_onlyInTrouble = ["rejected", "retries", "lost_leases", "failure", "Failed"];
+
+    [Fact]
+    public async Task Dashboards_EveryExpression_IsUnderstoodAndHasData()
+    {
+        var binary = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(':').Select(p => Path.Combine(p, "prometheus")).FirstOrDefault(File.Exists);
+        Assert.SkipUnless(binary is not null, "needs prometheus (apt-get install prometheus), which is not here");
+        await using var server = await RunningServer.StartAsync();
+        using var folder = new TemporaryFolder();
+        var port = ServerProcess.FreePort();
+        File.Copy(Deploy("prometheus/alerts.yml"), Path.Combine(folder.Path, "alerts.yml"));
+        var config = Path.Combine(folder.Path, "prometheus.yml");
+        await File.WriteAllTextAsync(config, $$"""
+            global: {scrape_interval: 500ms, evaluation_interval: 500ms}
+            rule_files: [alerts.yml]
+            scrape_configs:
+              - job_name: myelin
+                static_configs: [{targets: ["{{server.Http.BaseAddress!.Authority}}"]}]
+            """);
+        using var prometheus = Process.Start(new ProcessStartInfo(binary!, [
+            $"--config.file={config}", $"--storage.tsdb.path={folder.Path}/data", $"--web.listen-address=127.0.0.1:{port}", "--log.level=error"]))!;
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        try
+        {
+            using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
+            await EvaluatesAsync(http, "up == 1", hasData: true);
+            var work = WorkAsync(server.Http, ended.Token); // rates need points before and after
+            var dashboard = JsonDocument.Parse(await File.ReadAllTextAsync(Deploy("grafana/dashboards/myelin.json"))).RootElement;
+            var expressions = dashboard.GetProperty("panels").EnumerateArray()
+                .Where(p => p.TryGetProperty("targets", out _))
+                .SelectMany(p => p.GetProperty("targets").EnumerateArray().Select(t => t.GetProperty("expr").GetString()!))
+                .ToList();
+            expressions.Count.ShouldBeGreaterThan(15);
+            foreach (var expression in expressions)
+            {
+                await EvaluatesAsync(http, expression, hasData: !s_onlyInTrouble.Any(expression.Contains));
+            }
+
+            var rules = JsonDocument.Parse(await http.GetStringAsync("/api/v1/rules")).RootElement.GetProperty("data").GetProperty("groups")[0].GetProperty("rules");
+            rules.GetArrayLength().ShouldBe(AlertName().Count(await File.ReadAllTextAsync(Deploy("prometheus/alerts.yml"))));
+            rules.EnumerateArray().ShouldAllBe(r => r.GetProperty("health").GetString() == "ok" && r.GetProperty("state").GetString() == "inactive");
+            await ended.CancelAsync();
+            await Should.ThrowAsync<OperationCanceledException>(work); // and nothing else before
+        }
+        finally
+        {
+            prometheus.Kill();
+            await prometheus.WaitForExitAsync();
+        }
+    }
+
+    private static async Task WorkAsync(HttpClient http, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            using var picture = new ByteArrayContent(Pictures.Jpeg()) { Headers = { ContentType = new("image/jpeg") } };
+            using var form = new MultipartFormDataContent { { new StringContent("faces"), "model" }, { picture, "image", "photo.jpg" } };
+            using var answer = await http.PostAsync("/v1/jobs?wait=60s", form, cancellationToken);
+            answer.StatusCode.ShouldBe(HttpStatusCode.OK);
+            await Task.Delay(200, cancellationToken);
+        }
+    }
+
+    private static async Task EvaluatesAsync(HttpClient http, string expression, bool hasData)
+    {
+        for (var clock = Stopwatch.StartNew(); ; await Task.Delay(250))
+        {
+            var text = "";
+            try
+            {
+                using var answer = await http.GetAsync($"/api/v1/query?query={Uri.EscapeDataString(expression)}");
+                text = await answer.Content.ReadAsStringAsync();
+                answer.StatusCode.ShouldBe(HttpStatusCode.OK, $"{expression}\n{text}");
+                if (!hasData || Numbers(text).Any())
+                {
+                    return;
+                }
+            }
+            catch (HttpRequestException) when (clock.Elapsed < s_patience)
+            {
+                continue; // it still starts
+            }
+
+            clock.Elapsed.ShouldBeLessThan(s_patience, $"no data for {expression}: {text}");
+        }
+    }
+
+    private static IEnumerable<double> Numbers(string answer) =>
+        JsonDocument.Parse(answer).RootElement.GetProperty("data").GetProperty("result").EnumerateArray()
+            .Select(r => double.Parse(r.GetProperty("value")[1].GetString()!, CultureInfo.InvariantCulture))
+            .Where(double.IsFinite);
+
+    private static string Deploy(string file) => Path.Combine(Shared.Root, "deploy", file);
+
+    [GeneratedRegex("^ +- alert:", RegexOptions.Multiline, 1000)]
+    private static partial Regex AlertName();
+}
