@@ -105,8 +105,7 @@ public static class SidecarHost
 
     private static ISidecarListener Listen(SidecarAddress address) => address.Transport switch
     {
-        SidecarTransport.Uds when OperatingSystem.IsLinux() => new UdsListener(address.Path!, new UdsListenerOptions()),
-        SidecarTransport.Uds => throw new PlatformNotSupportedException("unix: needs Linux; listen on http:// instead"),
+        SidecarTransport.Uds => new UdsListener(address.Path!, new UdsListenerOptions()),
         _ => new Http.HttpListener(address, new Http.HttpListenerOptions()),
     };
 

@@ -7,7 +7,6 @@ namespace Myelin.Sidecar.Uds;
 /// Serves the sidecar protocol on a socket: a <see cref="UdsSession"/> per worker that connects, each with its own ring. Owner: the
 /// host. Workers are greeted at once and told to wait until the models are ready.
 /// </summary>
-[System.Runtime.Versioning.SupportedOSPlatform("linux")]
 internal sealed class UdsListener(string path, UdsListenerOptions options) : ISidecarListener
 {
     private readonly Lock _lock = new();
@@ -37,6 +36,11 @@ internal sealed class UdsListener(string path, UdsListenerOptions options) : ISi
         try
         {
             _listening.Bind(new UnixDomainSocketEndPoint(path));
+            if (!OperatingSystem.IsLinux())
+            {
+                throw new PlatformNotSupportedException("unix: needs Linux; listen on http:// instead");
+            }
+
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
             _listening.Listen(options.MaxConnections);
         }
