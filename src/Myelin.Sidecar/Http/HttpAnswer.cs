@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 
@@ -8,11 +9,16 @@ internal static class HttpAnswer
 {
     public static async Task JsonAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
     {
+        var buffer = new ArrayBufferWriter<byte>(512);
+        await using (var json = new Utf8JsonWriter(buffer))
+        {
+            write(json);
+        }
+
         context.Response.StatusCode = status;
         context.Response.ContentType = "application/json";
-        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
-        write(json);
-        await json.FlushAsync(context.RequestAborted).ConfigureAwait(false);
+        context.Response.ContentLength = buffer.WrittenCount;
+        await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted).ConfigureAwait(false);
     }
 
     /// <summary><c>{"error": "…"}</c>.</summary>
