@@ -29,6 +29,11 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
         var sockets = new SocketTransportFactory(Options.Create(new SocketTransportOptions()), NullLoggerFactory.Instance);
         var listener = await BindAsync(sockets, cancellationToken).ConfigureAwait(false);
         EndPoint = listener.EndPoint;
+        if (address.Path is { } path && !OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        }
+
         _selector = new ProtocolSelector(listener, options.FirstByte);
 
         var kestrel = new KestrelServerOptions { AddServerHeader = false };
@@ -85,7 +90,7 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
     {
         if (address.Path is { } path)
         {
-            RemoveStale(path);
+            await SocketPath.RemoveStaleAsync(path, cancellationToken).ConfigureAwait(false);
             return new UnixDomainSocketEndPoint(path);
         }
 
@@ -102,27 +107,5 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
         }
 
         return new IPEndPoint(ip, address.Endpoint.Port);
-    }
-
-    /// <summary>A socket that nobody answers was left by a process that was killed.</summary>
-    private static void RemoveStale(string path)
-    {
-        if (!File.Exists(path))
-        {
-            return;
-        }
-
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException fault) when (fault.SocketErrorCode == SocketError.ConnectionRefused)
-        {
-            File.Delete(path);
-            return;
-        }
-
-        throw new IOException($"another process listens on {path}");
     }
 }

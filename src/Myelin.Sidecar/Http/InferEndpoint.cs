@@ -2,6 +2,7 @@ using System.Buffers;
 using Microsoft.AspNetCore.Http;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Sidecar.Http;
 
@@ -31,7 +32,7 @@ internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
         }
         catch (OperationCanceledException fault) when (!context.RequestAborted.IsCancellationRequested && request.Timeout != Timeout.InfiniteTimeSpan)
         {
-            throw new TimeoutException($"the caller's timeout of {request.Timeout.TotalMilliseconds:0} ms ran out", fault);
+            throw new RuntimeException($"the {request.Timeout.TotalMilliseconds:0} ms that the caller waits are over", retryable: false, fault) { Code = SidecarErrors.Deadline };
         }
         finally
         {

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Sidecar.Http;
 
@@ -110,7 +111,7 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
         if (!state.Models.TryGetValue(name, out var served) || (version is not null && version != served.Model.Version))
         {
             return HttpAnswer.ErrorAsync(context, StatusCodes.Status404NotFound,
-                $"there is no model '{name}'{(version is null ? "" : $" of version '{version}'")}; there are: {string.Join(", ", state.Models.Keys)}", "unknown-model");
+                $"there is no model '{name}'{(version is null ? "" : $" of version '{version}'")}; there are: {string.Join(", ", state.Models.Keys)}", SidecarErrors.UnknownModel);
         }
 
         return (context.Request.Method, rest) switch
@@ -148,7 +149,7 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
         if (state.Failure is { } failure)
         {
             _failureTold.TrySetResult();
-            return HttpAnswer.ErrorAsync(context, StatusCodes.Status500InternalServerError, failure, OipExtensions.LoadFailedCode);
+            return HttpAnswer.ErrorAsync(context, StatusCodes.Status500InternalServerError, failure, SidecarErrors.LoadFailed);
         }
 
         return HttpAnswer.StatusAsync(context, state.Phase == SidecarPhase.Ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable);
@@ -161,10 +162,10 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
     {
         var (message, code) = state.Phase switch
         {
-            SidecarPhase.Loading => ("the models are still loading", "loading"),
-            SidecarPhase.Failed => ($"loading failed: {state.Failure}", OipExtensions.LoadFailedCode),
-            SidecarPhase.Draining => ("the sidecar takes no new calls; nothing was done, send it elsewhere", "draining"),
-            _ => ("more calls wait than this sidecar allows; come back later", "overloaded"),
+            SidecarPhase.Loading => ("the models are still loading", SidecarErrors.Overloaded),
+            SidecarPhase.Failed => ($"loading failed: {state.Failure}", SidecarErrors.LoadFailed),
+            SidecarPhase.Draining => ("the sidecar takes no new calls; nothing was done, send it elsewhere", SidecarErrors.Draining),
+            _ => ("more calls wait than this sidecar allows; come back later", SidecarErrors.Overloaded),
         };
         return HttpAnswer.ErrorAsync(context, StatusCodes.Status503ServiceUnavailable, message, code);
     }
@@ -172,13 +173,15 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
     private (int Status, string Code) Ending(Exception fault) => fault switch
     {
         OipException { Unsupported: true } => (StatusCodes.Status501NotImplemented, "unsupported"),
-        OipException => (StatusCodes.Status400BadRequest, "bad-input"),
-        BadHttpRequestException wrong => (wrong.StatusCode, wrong.StatusCode == StatusCodes.Status413PayloadTooLarge ? "too-large" : "bad-input"),
-        RuntimeException failed => (failed.Retryable ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status400BadRequest, "failed"),
-        TimeoutException => (StatusCodes.Status503ServiceUnavailable, "deadline"),
-        ObjectDisposedException when _state.Phase == SidecarPhase.Draining => (StatusCodes.Status503ServiceUnavailable, "draining"),
-        OutOfMemoryException => (StatusCodes.Status503ServiceUnavailable, "out-of-memory"),
-        _ => (StatusCodes.Status500InternalServerError, "failed"),
+        OipException => (StatusCodes.Status400BadRequest, SidecarErrors.BadInput),
+        BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge } => (StatusCodes.Status413PayloadTooLarge, SidecarErrors.TooLarge),
+        BadHttpRequestException wrong => (wrong.StatusCode, SidecarErrors.BadInput),
+        RuntimeException { Code: SidecarErrors.Deadline } => (StatusCodes.Status503ServiceUnavailable, SidecarErrors.Deadline),
+        RuntimeException { Code: SidecarErrors.TooLarge } => (StatusCodes.Status413PayloadTooLarge, SidecarErrors.TooLarge),
+        RuntimeException failed => (failed.Retryable ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status400BadRequest, failed.Code ?? SidecarErrors.Failed),
+        ObjectDisposedException when _state.Phase == SidecarPhase.Draining => (StatusCodes.Status503ServiceUnavailable, SidecarErrors.Draining),
+        OutOfMemoryException => (StatusCodes.Status503ServiceUnavailable, SidecarErrors.OutOfMemory),
+        _ => (StatusCodes.Status500InternalServerError, SidecarErrors.Failed),
     };
 
     private static string Message(Exception fault) =>

@@ -31,7 +31,7 @@ internal sealed class UdsListener(string path, UdsListenerOptions options) : ISi
 
     public async ValueTask StartAsync(CancellationToken cancellationToken)
     {
-        await RemoveStaleAsync(cancellationToken).ConfigureAwait(false);
+        await SocketPath.RemoveStaleAsync(path, cancellationToken).ConfigureAwait(false);
         _listening = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         try
         {
@@ -143,28 +143,6 @@ internal sealed class UdsListener(string path, UdsListenerOptions options) : ISi
             listening.Dispose();
             File.Delete(path);
         }
-    }
-
-    /// <summary>A socket that nobody answers on was left by a process that died.</summary>
-    private async ValueTask RemoveStaleAsync(CancellationToken cancellationToken)
-    {
-        if (!File.Exists(path))
-        {
-            return;
-        }
-
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await probe.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellationToken).ConfigureAwait(false);
-        }
-        catch (SocketException)
-        {
-            File.Delete(path);
-            return;
-        }
-
-        throw new IOException($"another process listens on '{path}'");
     }
 }
 

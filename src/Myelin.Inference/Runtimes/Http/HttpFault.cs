@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Myelin.Inference.Runtimes.Oip;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Http;
 
@@ -13,23 +14,33 @@ internal static class HttpFault
     public static async Task<RuntimeException> FromAnswerAsync(string server, HttpResponseMessage answer, CancellationToken cancellationToken)
     {
         var (text, code) = await ReadErrorAsync(answer, cancellationToken).ConfigureAwait(false);
-        var retryable = code != "deadline" && answer.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout;
-        return new RuntimeException(text ?? $"{server} answered {(int)answer.StatusCode} {answer.ReasonPhrase}", retryable);
+        var later = answer.StatusCode is HttpStatusCode.ServiceUnavailable or HttpStatusCode.TooManyRequests or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout;
+        return new RuntimeException(text ?? $"{server} answered {(int)answer.StatusCode} {answer.ReasonPhrase}", later && code != SidecarErrors.Deadline)
+        {
+            Code = code ?? answer.StatusCode switch
+            {
+                _ when later => SidecarErrors.Overloaded,
+                HttpStatusCode.BadRequest => SidecarErrors.BadInput,
+                HttpStatusCode.NotFound => SidecarErrors.UnknownModel,
+                HttpStatusCode.RequestEntityTooLarge => SidecarErrors.TooLarge,
+                _ => SidecarErrors.Failed,
+            },
+        };
     }
 
     /// <summary>The connection failed: refused, reset, closed in mid-answer.</summary>
     public static RuntimeException Connection(string server, Exception fault) =>
-        new($"the connection to {server} was lost: {(fault.InnerException ?? fault).Message}", retryable: true, fault);
+        new($"the connection to {server} was lost: {(fault.InnerException ?? fault).Message}", retryable: true, fault) { Code = SidecarErrors.ConnectionLost };
 
     public static RuntimeException Deadline(string server, TimeSpan timeout) =>
-        new($"deadline: {server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: false);
+        new($"deadline: {server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: false) { Code = SidecarErrors.Deadline };
 
     /// <summary>A question of health or metadata, which a busy or starting server may answer the next time.</summary>
     public static RuntimeException Silence(string server, TimeSpan timeout) =>
-        new($"{server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: true);
+        new($"{server} did not answer within {timeout.TotalSeconds:0.###} s", retryable: true) { Code = SidecarErrors.Overloaded };
 
     public static RuntimeException Broken(string server, OipException fault) =>
-        new($"the answer of {server} breaks the Open Inference Protocol: {fault.Message}", retryable: false, fault);
+        new($"the answer of {server} breaks the Open Inference Protocol: {fault.Message}", retryable: false, fault) { Code = SidecarErrors.Failed };
 
     /// <summary><c>error</c> and our <c>code</c> of a failed answer; nulls where the body is something else.</summary>
     public static async Task<(string? Error, string? Code)> ReadErrorAsync(HttpResponseMessage answer, CancellationToken cancellationToken)

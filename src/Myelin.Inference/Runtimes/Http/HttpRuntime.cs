@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using Myelin.Inference.Runtimes.Oip;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Http;
 
@@ -175,7 +176,7 @@ public sealed class HttpRuntime : IRuntime
     /// <summary>The call was interrupted, and not by its caller.</summary>
     private RuntimeException Ended(Exception fault, CancellationTokenSource abort) => fault switch
     {
-        _ when _end.IsCancellationRequested => new RuntimeException($"{_server.Name} was let go while the call ran", retryable: true, fault),
+        _ when _end.IsCancellationRequested => new RuntimeException($"{_server.Name} was let go while the call ran", retryable: true, fault) { Code = SidecarErrors.Draining },
         _ when abort.IsCancellationRequested => HttpFault.Deadline(_server.Name, _options.CallTimeout),
         _ => HttpFault.Connection(_server.Name, fault), // the handler's own patience with a connection
     };

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Myelin.Inference.Runtimes.Oip;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Http;
 
@@ -28,7 +29,10 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
             using var metadata = await server.AskAsync(HttpMethod.Get, path, patience.Token).ConfigureAwait(false);
             if (metadata.Json is null)
             {
-                throw new RuntimeException(metadata.Error ?? $"{server.Name} answered {(int)metadata.Status} for the metadata of '{model}'", retryable: metadata.Status == HttpStatusCode.ServiceUnavailable);
+                throw new RuntimeException(metadata.Error ?? $"{server.Name} answered {(int)metadata.Status} for the metadata of '{model}'", retryable: metadata.Status == HttpStatusCode.ServiceUnavailable)
+                {
+                    Code = metadata.Code ?? SidecarErrors.UnknownModel,
+                };
             }
 
             await ReadyAsync(server, path + "/ready", last, patience.Token).ConfigureAwait(false);
@@ -52,9 +56,9 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
                     return;
                 }
 
-                if (answer.Code == OipExtensions.LoadFailedCode)
+                if (answer.Code == SidecarErrors.LoadFailed)
                 {
-                    throw new RuntimeException($"{server.Name} could not load: {answer.Error}", retryable: false);
+                    throw new RuntimeException($"{server.Name} could not load: {answer.Error}", retryable: false) { Code = SidecarErrors.LoadFailed };
                 }
 
                 last[0] = answer.Error ?? $"{path} answers {(int)answer.Status}";

@@ -1,6 +1,6 @@
 namespace Myelin.Inference.Runtimes.Oip;
 
-/// <summary>What Myelin adds to the protocol. A server without them is a sidecar all the same.</summary>
+/// <summary>What Myelin adds to the protocol. A server without them is a sidecar all the same. Beside <c>error</c> stands a <c>code</c> of <see cref="Protocol.Sidecars.SidecarErrors"/>.</summary>
 internal static class OipExtensions
 {
     /// <summary>In <c>GET /v2</c>: calls can be followed at <see cref="CallsPath"/>. In a model's parameters: it reports progress.</summary>
@@ -23,9 +23,6 @@ internal static class OipExtensions
 
     /// <summary>In an answer's parameters: nanoseconds that computing took.</summary>
     public const string Compute = "myelin_compute_ns";
-
-    /// <summary>The <c>code</c> beside <c>error</c> of a readiness that never comes.</summary>
-    public const string LoadFailedCode = "load-failed";
 
     /// <summary>Followed by the call's name: server-sent events <c>progress</c> until the call has ended.</summary>
     public const string CallsPath = "v2/myelin/calls/";

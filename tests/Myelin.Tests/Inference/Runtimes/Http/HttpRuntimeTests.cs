@@ -190,7 +190,7 @@ public class HttpRuntimeTests
 
         var fault = await Should.ThrowAsync<RuntimeException>(runtime.InferAsync([], CancellationToken.None).AsTask());
 
-        fault.Message.ShouldContain("deadline");
+        fault.Code.ShouldBe(SidecarErrors.Deadline);
         fault.Retryable.ShouldBeFalse();
         await stopped.Task.WaitAsync(TimeSpan.FromSeconds(20));
         (await runtime.LiveAsync(CancellationToken.None)).ShouldBeTrue();
@@ -286,6 +286,7 @@ public class HttpRuntimeTests
         var fault = await Should.ThrowAsync<RuntimeException>(HttpRuntime.ConnectAsync(sidecar.Options(null), CancellationToken.None));
 
         fault.Message.ShouldContain("no weights here");
+        fault.Code.ShouldBe(SidecarErrors.LoadFailed);
         fault.Retryable.ShouldBeFalse();
         (await sidecar.Host).ShouldBe(1);
     }
@@ -310,6 +311,7 @@ public class HttpRuntimeTests
         var fault = await Should.ThrowAsync<RuntimeException>(sidecar.ConnectAsync("nobody"));
 
         fault.Message.ShouldContain("there are: identity");
+        fault.Code.ShouldBe(SidecarErrors.UnknownModel);
         fault.Retryable.ShouldBeFalse();
     }
 
@@ -346,6 +348,7 @@ public class HttpRuntimeTests
         var fault = await Should.ThrowAsync<RuntimeException>(runtime.InferAsync([], CancellationToken.None).AsTask());
 
         fault.Retryable.ShouldBeTrue();
+        fault.Code.ShouldBe(SidecarErrors.ConnectionLost);
         (await runtime.LiveAsync(CancellationToken.None)).ShouldBeFalse();
     }
 
