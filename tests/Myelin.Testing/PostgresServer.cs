@@ -33,6 +33,8 @@ public sealed class PostgresServer : IAsyncDisposable
         _folder = Directory.CreateTempSubdirectory("myelin-postgres-").FullName;
     }
 
+    public int Port => _port;
+
     /// <summary>The one of this test run. Skips the test where PostgreSQL is not installed.</summary>
     public static Task<PostgresServer> SharedAsync()
     {

@@ -2,7 +2,6 @@ using System.Globalization;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
-using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -10,26 +9,50 @@ using Xunit;
 namespace Myelin.Tests.Storage;
 
 /// <summary>
-/// Random schedules of everything that can happen to jobs, over a real SQLite file, against <see cref="JobModel"/>: no
-/// job lost, none ended twice, no key overtaken, events in order. <c>MYELIN_TEST_SEED</c> repeats a failed run.
+/// Random schedules of everything that can happen to jobs, over a real database, against <see cref="JobModel"/>: no job
+/// lost, none ended twice, no key overtaken, events in order. <c>MYELIN_TEST_SEED</c> repeats a failed run.
 /// </summary>
 public sealed class JobStateMachineTests
 {
-    private const int Steps = 1500;
+    public static TheoryData<int> Seeds => SeedsOf([1, 2, 3, Random.Shared.Next(), Random.Shared.Next(), Random.Shared.Next()]);
 
-    public static TheoryData<int> Seeds =>
-        Environment.GetEnvironmentVariable("MYELIN_TEST_SEED") is { Length: > 0 } seed
-            ? [int.Parse(seed, CultureInfo.InvariantCulture)]
-            : [1, 2, 3, Random.Shared.Next(), Random.Shared.Next(), Random.Shared.Next()];
+    /// <summary>Fewer: each commit is a round trip.</summary>
+    public static TheoryData<int> FewSeeds => SeedsOf([1, Random.Shared.Next()]);
 
     [Theory]
     [MemberData(nameof(Seeds), DisableDiscoveryEnumeration = true)]
-    public async Task Store_RandomSchedule_KeepsEveryPromise(int seed)
+    public async Task Sqlite_RandomSchedule_KeepsEveryPromise(int seed)
     {
-        await using var run = new Schedule(seed);
+        using var harness = new SqliteHarness();
+        await RunAsync(seed, steps: 1500, harness);
+    }
+
+    [Theory]
+    [MemberData(nameof(FewSeeds), DisableDiscoveryEnumeration = true)]
+    public async Task Postgres_RandomSchedule_KeepsEveryPromise(int seed)
+    {
+        var harness = new PostgresHarness(await PostgresDatabase.CreateAsync(TestContext.Current.CancellationToken));
+        await RunAsync(seed, steps: 800, harness);
+    }
+
+    /// <summary>Each call goes through one of two processes.</summary>
+    [Theory]
+    [MemberData(nameof(FewSeeds), DisableDiscoveryEnumeration = true)]
+    public async Task PostgresPair_RandomSchedule_KeepsEveryPromise(int seed)
+    {
+        var harness = new PostgresPairHarness(await PostgresDatabase.CreateAsync(TestContext.Current.CancellationToken), new Random(seed));
+        await RunAsync(seed, steps: 600, harness);
+    }
+
+    private static TheoryData<int> SeedsOf(int[] seeds) =>
+        Environment.GetEnvironmentVariable("MYELIN_TEST_SEED") is { Length: > 0 } seed ? [int.Parse(seed, CultureInfo.InvariantCulture)] : [.. seeds];
+
+    private static async Task RunAsync(int seed, int steps, IStoreHarness harness)
+    {
+        await using var run = await Schedule.StartAsync(seed, harness);
         try
         {
-            for (var step = 0; step < Steps; step++)
+            for (var step = 0; step < steps; step++)
             {
                 await run.StepAsync(step);
             }
@@ -45,20 +68,25 @@ public sealed class JobStateMachineTests
     private sealed class Schedule : IAsyncDisposable
     {
         private readonly Random _random;
-        private readonly TemporaryFolder _folder = new();
+        private readonly IStoreHarness _harness;
         private readonly ManualTime _time = new();
         private readonly JobModel _model = new();
         private readonly JobIds _ids;
         private readonly Dictionary<string, string> _repeats = [];
         private readonly RecoveryPolicy _policy = new() { MaxAttempts = 3, Retention = TimeSpan.FromMinutes(2) };
-        private SqliteJobStore _store;
-        private int _generation;
+        private IJobStore _store = null!;
 
-        public Schedule(int seed)
+        private Schedule(int seed, IStoreHarness harness)
         {
-            _random = new Random(seed);
+            (_random, _harness) = (new Random(seed), harness);
             _ids = new JobIds(_time);
-            _store = Open();
+        }
+
+        public static async Task<Schedule> StartAsync(int seed, IStoreHarness harness)
+        {
+            var schedule = new Schedule(seed, harness);
+            schedule._store = await harness.OpenAsync(schedule._time);
+            return schedule;
         }
 
         public string Last { get; private set; } = "";
@@ -66,8 +94,6 @@ public sealed class JobStateMachineTests
         private DateTimeOffset Now => _time.GetUtcNow();
 
         private static CancellationToken Token => TestContext.Current.CancellationToken;
-
-        private string Folder => _folder.Combine(_generation.ToString(CultureInfo.InvariantCulture));
 
         public async Task StepAsync(int step)
         {
@@ -108,11 +134,7 @@ public sealed class JobStateMachineTests
             await CompareAsync();
         }
 
-        public async ValueTask DisposeAsync()
-        {
-            await _store.DisposeAsync();
-            _folder.Dispose();
-        }
+        public ValueTask DisposeAsync() => ((IAsyncDisposable)_store).DisposeAsync();
 
         private (string, Func<Task>) Choose() => _random.Next(100) switch
         {
@@ -294,30 +316,9 @@ public sealed class JobStateMachineTests
             due.ForEach(j => j.Purged = true);
         }
 
-        /// <summary>
-        /// What a killed process leaves: the files as they are, perhaps with the first bytes of a commit that did not
-        /// finish. The next process opens them.
-        /// </summary>
         private async Task CrashAsync()
         {
-            var left = Folder;
-            _generation++;
-            Directory.CreateDirectory(Folder);
-            foreach (var file in new[] { "myelin.db", "myelin.db-wal" }.Where(f => File.Exists(Path.Combine(left, f))))
-            {
-                File.Copy(Path.Combine(left, file), Path.Combine(Folder, file));
-            }
-
-            await using (var wal = new FileStream(Path.Combine(Folder, "myelin.db-wal"), FileMode.Append))
-            {
-                var torn = new byte[_random.Next(0, 9000)];
-                _random.NextBytes(torn);
-                await wal.WriteAsync(torn, Token);
-            }
-
-            await _store.AbandonAsync();
-            Directory.Delete(left, recursive: true);
-            _store = Open();
+            _store = await _harness.CrashAsync(_store, _time, _random);
             await CompareAsync();
         }
 
@@ -338,8 +339,6 @@ public sealed class JobStateMachineTests
             job.EventId = record.EventId;
             job.Ends += record.State.IsEnd() ? 1 : 0;
         }
-
-        private SqliteJobStore Open() => SqliteJobStore.Open(Folder, _time, _ => { });
 
         private string AnyToken(JobModel.Entry job) =>
             job.Token is not null && _random.Next(4) > 0 ? job.Token

@@ -28,6 +28,9 @@ internal static class PostgresFaults
     {
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => FaultKind.Full,
         PostgresException { SqlState: PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected } => FaultKind.Again,
+
+        // Two claims of one key that could not see each other: at the next look one of them runs.
+        PostgresException { SqlState: PostgresErrorCodes.UniqueViolation, ConstraintName: "jobs_key_running" } => FaultKind.Again,
         PostgresException { SqlState: PostgresErrorCodes.ReadOnlySqlTransaction or PostgresErrorCodes.QueryCanceled } => FaultKind.Lost,
 
         // Connection faults, too few resources, an administrator's shutdown, a crash, a start under way.

@@ -1,0 +1,228 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Myelin.Protocol;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
+using Myelin.Testing;
+using Npgsql;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Storage;
+
+/// <summary>The database goes away, in every way that a test can make it.</summary>
+public sealed class PostgresOutageTests
+{
+    private const int NoLimit = 1_000_000;
+
+    private readonly JobIds _ids = new(TimeProvider.System);
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private static DateTimeOffset Now => TimeProvider.System.GetUtcNow();
+
+    /// <summary>
+    /// Two processes accept, claim and end jobs while the server is killed under them. Whatever was answered is true, and
+    /// nothing happened twice.
+    /// </summary>
+    [Fact]
+    public async Task Load_ServerKilledTwice_KeepsWhatWasAnsweredAndGoesOn()
+    {
+        await using var server = await PostgresServer.StartAsync(Token);
+        var database = await PostgresDatabase.CreateAsync(server, Token);
+        var stores = await Task.WhenAll(database.OpenAsync(TimeProvider.System, TimeSpan.FromSeconds(30)), database.OpenAsync(TimeProvider.System, TimeSpan.FromSeconds(30)));
+        var accepted = new ConcurrentDictionary<string, long>();
+        var ended = new ConcurrentDictionary<string, string>();
+        using var stop = new CancellationTokenSource();
+        var load = Enumerable.Range(0, 16).Select(i => Task.Run(() => WorkAsync(stores[i % 2], accepted, ended, stop.Token), Token)).ToList();
+
+        for (var kill = 0; kill < 2; kill++)
+        {
+            var before = ended.Count;
+            await UntilAsync(() => ended.Count > before + 100);
+            await server.KillAsync();
+            await server.RestartAsync(Token);
+        }
+
+        var last = ended.Count;
+        await UntilAsync(() => ended.Count > last + 100);
+        await stop.CancelAsync();
+        await Task.WhenAll(load);
+
+        foreach (var (id, sequence) in accepted)
+        {
+            var job = (await stores[0].GetAsync(id, Token)).ShouldNotBeNull($"{id} was accepted and is gone");
+            job.Sequence.ShouldBe(sequence);
+            job.Attempt.ShouldBe(ended.ContainsKey(id) ? 1 : job.Attempt);
+            job.State.ShouldBe(ended.ContainsKey(id) ? JobState.Succeeded : job.State);
+        }
+
+        (await database.ReadAsync<long>("SELECT count(*) FROM jobs")).ShouldBe(accepted.Count, "every call was answered, so there is no other row");
+        (await database.ReadAsync<long>("SELECT count(*) FROM webhooks")).ShouldBe(ended.Count);
+        (await database.ReadAsync<long>("SELECT coalesce(sum(depth), 0) FROM queue_depths"))
+            .ShouldBe(await database.ReadAsync<long>("SELECT count(*) FROM jobs WHERE state = 0"));
+        TestContext.Current.TestOutputHelper!.WriteLine($"{accepted.Count} accepted, {ended.Count} ended over two kills");
+        await stores[0].DisposeAsync();
+        await stores[1].DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Calls_ServerAwayForLonger_FailWithTheSeamsFaultAndWorkAgainLater()
+    {
+        await using var server = await PostgresServer.StartAsync(Token);
+        var database = await PostgresDatabase.CreateAsync(server, Token);
+        await using var store = await database.OpenAsync(TimeProvider.System, TimeSpan.FromMilliseconds(300));
+        var job = NewJob();
+        await store.InsertAsync(job, [], NoLimit, Token);
+        await server.KillAsync();
+
+        var clock = Stopwatch.StartNew();
+        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.InsertAsync(NewJob(), [], NoLimit, Token));
+        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.ClaimAsync(job.Id, NewLease(), Now, Token));
+        var read = await Should.ThrowAsync<StorageUnavailableException>(async () => await store.GetAsync(job.Id, Token));
+        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.TakeDueAsync(Now, Now, 10, Token));
+        clock.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(30));
+        read.ToString().ShouldNotContain(PostgresServer.Password);
+
+        await server.RestartAsync(Token);
+
+        await UntilAsync(async () => await TryAsync(async () => await store.InsertAsync(NewJob(), [], NoLimit, Token)));
+        (await store.ClaimAsync(job.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
+        (await database.ReadAsync<long>("SELECT count(*) FROM jobs")).ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Writes_AnswerLostAfterTheCommit_KnowTheirOwnWork()
+    {
+        var server = await PostgresServer.SharedAsync();
+        var database = await PostgresDatabase.CreateAsync(Token);
+        await using var proxy = new CuttableProxy(server.Port);
+        await using var store = await OpenThroughAsync(proxy, database, more: "");
+        var job = NewJob() with { Callback = new JobCallback("https://example.org/hook") };
+        var (keyed, queued, lease) = (NewJob() with { IdempotencyKey = "k", BodyHash = "h" }, NewJob(), NewLease());
+
+        (await LostAsync(() => store.InsertAsync(job, [new SmallInput("a", new byte[] { 1 })], NoLimit, Token).AsTask())).Status.ShouldBe(InsertStatus.Inserted);
+        (await LostAsync(() => store.InsertAsync(keyed, [], NoLimit, Token).AsTask())).Job!.Id.ShouldBe(keyed.Id);
+        (await LostAsync(() => store.InsertAsync(queued, [], NoLimit, Token).AsTask())).Status.ShouldBe(InsertStatus.Inserted);
+        store.QueueDepth("m").ShouldBe(3);
+        var claim = await LostAsync(() => store.ClaimAsync(job.Id, lease, Now, Token).AsTask());
+        (claim.Status, claim.Job!.Attempt).ShouldBe((ClaimStatus.Claimed, 1));
+        (await LostAsync(() => store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddMinutes(2), Token).AsTask())).Lost.ShouldBeEmpty();
+        var outcome = new JobOutcome(JobState.Succeeded) { Result = "{}"u8.ToArray(), ExpiresAt = Now.AddHours(1) };
+        (await LostAsync(() => store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token).AsTask())).ShouldNotBeNull().State.ShouldBe(JobState.Succeeded);
+        (await LostAsync(() => store.CancelAsync(queued.Id, Now, Now, Token).AsTask())).Status.ShouldBe(CancelStatus.Cancelled);
+
+        (await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token)).ShouldBeNull("a second apply of somebody else's is stale, as ever");
+        (await database.ReadAsync<long>("SELECT count(*) FROM jobs")).ShouldBe(3);
+        (await database.ReadAsync<long>("SELECT count(*) FROM webhooks")).ShouldBe(1);
+        store.QueueDepth("m").ShouldBe(1);
+
+        async Task<T> LostAsync<T>(Func<Task<T>> call)
+        {
+            var swallowed = proxy.Swallowed;
+            proxy.SwallowNextAnswers();
+            var result = await call();
+            proxy.Swallowed.ShouldBeGreaterThan(swallowed, "no answer was lost");
+            return result;
+        }
+    }
+
+    [Fact]
+    public async Task Calls_NetworkFallsSilent_GoThroughANewConnection()
+    {
+        var server = await PostgresServer.SharedAsync();
+        var database = await PostgresDatabase.CreateAsync(Token);
+        await using var proxy = new CuttableProxy(server.Port);
+        await using var store = await OpenThroughAsync(proxy, database, more: ";Command Timeout=1;Cancellation Timeout=200");
+        var job = NewJob();
+        await store.InsertAsync(job, [], NoLimit, Token);
+        await store.GetAsync(job.Id, Token);
+
+        proxy.FallSilent();
+
+        (await store.InsertAsync(NewJob(), [], NoLimit, Token)).Status.ShouldBe(InsertStatus.Inserted);
+        (await store.GetAsync(job.Id, Token)).ShouldNotBeNull();
+    }
+
+    [Theory]
+    [InlineData("Host=127.0.0.1;Port=1;Username=u;Password=swordfish;Database=d", "storage.connection")]
+    [InlineData("Host=127.0.0.1;Password=swordfish;Nonsense=1", "Host=db")]
+    [InlineData("swordfish", "Host=db")]
+    public async Task Open_WrongConnection_SaysTheCureAndNoPassword(string connection, string cure)
+    {
+        var settings = new PostgresSettings(connection, 4, TimeSpan.FromSeconds(1), StartTimeout: TimeSpan.Zero);
+
+        var refused = await Should.ThrowAsync<StorageException>(
+            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token));
+
+        refused.Message.ShouldContain(cure);
+        refused.ToString().ShouldNotContain(PostgresServer.Password);
+        settings.ToString().ShouldNotContain(PostgresServer.Password);
+    }
+
+    [Fact]
+    public async Task Open_WrongPassword_FailsAtOnce()
+    {
+        var database = await PostgresDatabase.CreateAsync(Token);
+        var wrong = database.Connection.Replace(PostgresServer.Password, "sesame", StringComparison.Ordinal);
+        var settings = new PostgresSettings(wrong, 4, TimeSpan.FromSeconds(1), StartTimeout: TimeSpan.FromHours(1));
+
+        var refused = await Should.ThrowAsync<StorageException>(
+            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token));
+
+        refused.Message.ShouldContain("password authentication failed");
+        refused.ToString().ShouldNotContain("sesame");
+    }
+
+    private static Task<PostgresJobStore> OpenThroughAsync(CuttableProxy proxy, PostgresDatabase database, string more)
+    {
+        var through = new NpgsqlConnectionStringBuilder(database.Connection) { Port = proxy.Port };
+        var settings = new PostgresSettings(through.ConnectionString + more, 4, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(10));
+        return PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token);
+    }
+
+    private static JobLease NewLease() => new("w", Guid.NewGuid().ToString("n"), Now.AddMinutes(1));
+
+    private static async Task<bool> TryAsync(Func<Task> call)
+    {
+        try
+        {
+            await call();
+            return true;
+        }
+        catch (StorageUnavailableException)
+        {
+            return false;
+        }
+    }
+
+    private static Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
+
+    private static async Task UntilAsync(Func<Task<bool>> condition)
+    {
+        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        while (!await condition())
+        {
+            await Task.Delay(20, late.Token);
+        }
+    }
+
+    private JobRecord NewJob() => new() { Id = _ids.Next(), Tenant = "t", Model = "m", CreatedAt = Now };
+
+    private async Task WorkAsync(PostgresJobStore store, ConcurrentDictionary<string, long> accepted, ConcurrentDictionary<string, string> ended, CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            var job = NewJob() with { Callback = new JobCallback("https://example.org/hook") };
+            var inserted = await store.InsertAsync(job, [], NoLimit, CancellationToken.None);
+            inserted.Status.ShouldBe(InsertStatus.Inserted);
+            accepted.TryAdd(job.Id, inserted.Job!.Sequence).ShouldBeTrue();
+            var lease = NewLease();
+            (await store.ClaimAsync(job.Id, lease, Now, CancellationToken.None)).Status.ShouldBe(ClaimStatus.Claimed);
+            (await store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddMinutes(1), CancellationToken.None)).Lost.ShouldBeEmpty();
+            (await store.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) }, Now, CancellationToken.None)).ShouldNotBeNull();
+            ended.TryAdd(job.Id, lease.Token).ShouldBeTrue();
+        }
+    }
+}

@@ -1,0 +1,100 @@
+using System.Collections.Immutable;
+using Myelin.Protocol;
+using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
+using Myelin.Testing;
+using Npgsql;
+using Shouldly;
+
+namespace Myelin.Tests.Storage;
+
+/// <summary>One of the two processes dies, the other goes on.</summary>
+internal sealed class PostgresPairHarness(PostgresDatabase database, Random random) : IStoreHarness
+{
+    public async Task<IJobStore> OpenAsync(TimeProvider time) =>
+        new PostgresPair(database, random, await database.OpenAsync(time), await database.OpenAsync(time));
+
+    public async Task<IJobStore> CrashAsync(IJobStore store, TimeProvider time, Random random)
+    {
+        await ((PostgresPair)store).CrashOneAsync(() => database.OpenAsync(time));
+        return store;
+    }
+}
+
+/// <summary>
+/// Two stores on one database as one: each call goes through either. The depth is counted in the database, and its
+/// counters must agree with its rows.
+/// </summary>
+internal sealed class PostgresPair(PostgresDatabase database, Random random, PostgresJobStore first, PostgresJobStore second) : IJobStore, IAsyncDisposable
+{
+    private readonly PostgresJobStore[] _stores = [first, second];
+    private readonly NpgsqlDataSource _source = NpgsqlDataSource.Create(database.Connection);
+
+    private PostgresJobStore Any => _stores[random.Next(2)];
+
+    public async Task CrashOneAsync(Func<Task<PostgresJobStore>> open)
+    {
+        var which = random.Next(2);
+        await _stores[which].AbandonAsync();
+        _stores[which] = await open();
+    }
+
+    public ValueTask<InsertResult> InsertAsync(JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken) =>
+        Any.InsertAsync(job, inputs, queueLimit, cancellationToken);
+
+    public ValueTask<ReadOnlyMemory<byte>?> ReadInputAsync(string id, string name, CancellationToken cancellationToken) => Any.ReadInputAsync(id, name, cancellationToken);
+
+    public ValueTask<ClaimResult> ClaimAsync(string id, JobLease lease, DateTimeOffset now, CancellationToken cancellationToken) =>
+        Any.ClaimAsync(id, lease, now, cancellationToken);
+
+    public ValueTask<HeartbeatResult> HeartbeatAsync(IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until, CancellationToken cancellationToken) =>
+        Any.HeartbeatAsync(leases, until, cancellationToken);
+
+    public ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken) =>
+        Any.ProgressAsync(id, token, progress, eventId, cancellationToken);
+
+    public ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken) =>
+        Any.ApplyAsync(id, token, outcome, now, cancellationToken);
+
+    public ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken) =>
+        Any.CancelAsync(id, now, expiresAt, cancellationToken);
+
+    public ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) => Any.GetAsync(id, cancellationToken);
+
+    public ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken) => Any.KnowsAsync(tenant, idempotencyKey, cancellationToken);
+
+    public ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken) =>
+        Any.ListAsync(filter, before, limit, cancellationToken);
+
+    public ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken) => Any.QueuedAsync(after, limit, cancellationToken);
+
+    public ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
+        Any.RecoverAsync(now, policy, limit, cancellationToken);
+
+    public ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) => Any.PurgeAsync(now, limit, cancellationToken);
+
+    public ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken) => Any.ForgetAsync(before, limit, cancellationToken);
+
+    public ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken) => Any.PositionAsync(job, cancellationToken);
+
+    public int QueueDepth(string model)
+    {
+        using var command = _source.CreateCommand(
+            "SELECT (SELECT count(*) FROM jobs WHERE state = 0 AND model = $1)::integer, (SELECT coalesce(sum(depth), 0) FROM queue_depths WHERE model = $1)::integer");
+        command.Parameters.AddWithValue(model);
+        using var row = command.ExecuteReader();
+        row.Read().ShouldBeTrue();
+        row.GetInt32(1).ShouldBe(row.GetInt32(0), "the counters do not agree with the rows");
+        return row.GetInt32(0);
+    }
+
+    public IReadOnlyDictionary<string, int> QueueDepths() => throw new NotSupportedException();
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stores[0].DisposeAsync();
+        await _stores[1].DisposeAsync();
+        await _source.DisposeAsync();
+    }
+}
