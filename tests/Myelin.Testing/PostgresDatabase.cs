@@ -1,5 +1,4 @@
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
@@ -23,10 +22,11 @@ internal sealed class PostgresDatabase
 
     public PostgresSettings Settings(TimeSpan? patience = null) => new(Connection, 16, patience ?? TimeSpan.FromSeconds(10), TimeSpan.FromSeconds(10));
 
-    public static PostgresContext Context(TimeProvider time, ILogger? logger = null)
+    /// <param name="time">Of the machine: patience and intervals, and what the shared clock corrects.</param>
+    public static PostgresContext Context(TimeProvider time)
     {
         var meters = new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<System.Diagnostics.Metrics.IMeterFactory>();
-        return new PostgresContext(time, new SharedClock(TimeProvider.System), new StorageInstruments(meters), logger ?? NullLogger.Instance);
+        return new PostgresContext(time, new SharedClock(time), new StorageInstruments(meters), NullLogger.Instance);
     }
 
     /// <param name="time">Patience and intervals.</param>

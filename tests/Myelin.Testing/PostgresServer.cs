@@ -112,10 +112,12 @@ public sealed class PostgresServer : IAsyncDisposable
 
     private static string Require()
     {
-        var programs = Directory.Exists("/usr/lib/postgresql")
-            ? Directory.EnumerateDirectories("/usr/lib/postgresql").Select(d => Path.Combine(d, "bin")).Where(d => File.Exists(Path.Combine(d, "initdb"))).Order().LastOrDefault()
-            : null;
-        Assert.SkipWhen(programs is null, "PostgreSQL is not installed: apt-get install postgresql");
+        const string packages = "/usr/lib/postgresql";
+        var candidates = Environment.GetEnvironmentVariable("MYELIN_POSTGRES_BIN") is { Length: > 0 } given ? [given]
+            : Directory.Exists(packages) ? Directory.EnumerateDirectories(packages).Order().Reverse().Select(d => Path.Combine(d, "bin"))
+            : [];
+        var programs = candidates.FirstOrDefault(d => File.Exists(Path.Combine(d, "initdb")));
+        Assert.SkipWhen(programs is null, "PostgreSQL is not installed: apt-get install postgresql, or name its programs' folder in MYELIN_POSTGRES_BIN");
         return programs;
     }
 

@@ -19,7 +19,7 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
         await RunningAsync();
         await _store!.DisposeAsync();
 
-        _store = await fixture.Database.OpenAsync(Time);
+        _store = await (await fixture.GetAsync()).OpenAsync(Time);
 
         (await _store.GetAsync(job.Id, Token))!.Id.ShouldBe(job.Id);
         _store.QueueDepth("m").ShouldBe(1);
@@ -27,8 +27,9 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
 
     private protected override async ValueTask<IJobStore> OpenAsync()
     {
-        _store = await fixture.Database.OpenAsync(Time);
-        await fixture.Database.ClearAsync();
+        var database = await fixture.GetAsync();
+        _store = await database.OpenAsync(Time);
+        await database.ClearAsync();
         return _store;
     }
 
@@ -41,12 +42,10 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
     }
 
     /// <summary>One database for the class.</summary>
-    public sealed class Fixture : IAsyncLifetime
+    public sealed class Fixture
     {
-        internal PostgresDatabase Database { get; private set; } = null!;
+        private PostgresDatabase? _database;
 
-        public async ValueTask InitializeAsync() => Database = await PostgresDatabase.CreateAsync(CancellationToken.None);
-
-        public ValueTask DisposeAsync() => default;
+        internal async Task<PostgresDatabase> GetAsync() => _database ??= await PostgresDatabase.CreateAsync(Token);
     }
 }

@@ -12,7 +12,7 @@ using Xunit;
 namespace Myelin.Tests.Storage;
 
 /// <summary>The database goes away, in every way that a test can make it.</summary>
-public sealed class PostgresOutageTests
+public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : IClassFixture<PostgresOutageTests.OwnServer>
 {
     private const int NoLimit = 1_000_000;
 
@@ -29,7 +29,7 @@ public sealed class PostgresOutageTests
     [Fact]
     public async Task Load_ServerKilledTwice_KeepsWhatWasAnsweredAndGoesOn()
     {
-        await using var server = await PostgresServer.StartAsync(Token);
+        var server = await own.GetAsync();
         var database = await PostgresDatabase.CreateAsync(server, Token);
         var stores = await Task.WhenAll(database.OpenAsync(TimeProvider.System, TimeSpan.FromSeconds(30)), database.OpenAsync(TimeProvider.System, TimeSpan.FromSeconds(30)));
         var accepted = new ConcurrentDictionary<string, long>();
@@ -40,13 +40,13 @@ public sealed class PostgresOutageTests
         for (var kill = 0; kill < 2; kill++)
         {
             var before = ended.Count;
-            await UntilAsync(() => ended.Count > before + 100);
+            await UntilAsync(() => ended.Count > before + 50);
             await server.KillAsync();
             await server.RestartAsync(Token);
         }
 
         var last = ended.Count;
-        await UntilAsync(() => ended.Count > last + 100);
+        await UntilAsync(() => ended.Count > last + 50);
         await stop.CancelAsync();
         await Task.WhenAll(load);
 
@@ -70,7 +70,7 @@ public sealed class PostgresOutageTests
     [Fact]
     public async Task Calls_ServerAwayForLonger_FailWithTheSeamsFaultAndWorkAgainLater()
     {
-        await using var server = await PostgresServer.StartAsync(Token);
+        var server = await own.GetAsync();
         var database = await PostgresDatabase.CreateAsync(server, Token);
         await using var store = await database.OpenAsync(TimeProvider.System, TimeSpan.FromMilliseconds(300));
         var job = NewJob();
@@ -223,6 +223,22 @@ public sealed class PostgresOutageTests
             (await store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddMinutes(1), CancellationToken.None)).Lost.ShouldBeEmpty();
             (await store.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) }, Now, CancellationToken.None)).ShouldNotBeNull();
             ended.TryAdd(job.Id, lease.Token).ShouldBeTrue();
+        }
+    }
+
+    /// <summary>One that these tests may kill.</summary>
+    public sealed class OwnServer : IAsyncDisposable
+    {
+        private PostgresServer? _server;
+
+        public async Task<PostgresServer> GetAsync() => _server ??= await PostgresServer.StartAsync(Token);
+
+        public async ValueTask DisposeAsync()
+        {
+            if (_server is not null)
+            {
+                await _server.DisposeAsync();
+            }
         }
     }
 }

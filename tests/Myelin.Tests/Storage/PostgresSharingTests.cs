@@ -80,12 +80,12 @@ public sealed class PostgresSharingTests : IAsyncLifetime
     [Fact]
     public async Task Claim_KeyedJobsByManyWorkers_OneAtATimeInOrder()
     {
-        var ids = await InsertManyAsync(120, i => "k" + (i % 5));
+        var ids = await InsertManyAsync(60, i => "k" + (i % 5));
         var open = new ConcurrentDictionary<string, bool>(ids.Select(id => KeyValuePair.Create(id, true)));
         var running = new ConcurrentDictionary<string, string>();
         var order = new ConcurrentDictionary<string, ConcurrentQueue<long>>();
 
-        await Task.WhenAll(_stores.SelectMany(store => Enumerable.Range(0, 4).Select(async _ =>
+        await Task.WhenAll(_stores.SelectMany(store => Enumerable.Range(0, 2).Select(async _ =>
         {
             while (!open.IsEmpty)
             {
@@ -108,7 +108,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         })));
 
         order.Values.ShouldAllBe(sequences => sequences.SequenceEqual(sequences.Order()));
-        order.Values.Sum(s => s.Count).ShouldBe(120);
+        order.Values.Sum(s => s.Count).ShouldBe(60);
     }
 
     /// <summary>An earlier insert becomes visible after a later one: whoever runs first, the other waits.</summary>
