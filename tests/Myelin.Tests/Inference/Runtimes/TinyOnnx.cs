@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using Myelin.Inference.Runtimes;
+using Myelin.Protocol;
 
 namespace Myelin.Tests.Inference.Runtimes;
 
@@ -15,6 +17,33 @@ internal static class TinyOnnx
         var graph = Message((1, node), (2, Text("g")), (11, Value(input, elementType)), (12, Value("y", elementType)));
         var opset = Concat(Message((1, Text(""))), Number(2, 16));
         return Concat(Number(1, 8), Message((7, graph), (8, opset)));
+    }
+
+    /// <summary>y = x for a tensor of this type and rank; dimensions of −1 are free, the others fixed.</summary>
+    public static byte[] Identity(TensorSpec takes)
+    {
+        var elementType = takes.Type switch
+        {
+            ElementType.Float32 => 1,
+            ElementType.UInt8 => 2,
+            ElementType.Int8 => 3,
+            ElementType.UInt16 => 4,
+            ElementType.Int16 => 5,
+            ElementType.Int32 => 6,
+            ElementType.Int64 => 7,
+            ElementType.Bytes => 8,
+            ElementType.Bool => 9,
+            ElementType.Float16 => 10,
+            ElementType.Float64 => 11,
+            ElementType.UInt32 => 12,
+            _ => 13,
+        };
+        var dimensions = takes.Shape.Select(length => (1, length < 0 ? Message((2, Text("n"))) : Number(1, (int)length))).ToArray();
+        var tensor = Concat(Number(1, elementType), Message((2, Message(dimensions))));
+        var type = Message((1, tensor));
+        var node = Message((1, Text(takes.Name)), (2, Text("y")), (4, Text("Identity")));
+        var graph = Message((1, node), (2, Text("g")), (11, Message((1, Text(takes.Name)), (2, type))), (12, Message((1, Text("y")), (2, type))));
+        return Concat(Number(1, 8), Message((7, graph), (8, Concat(Message((1, Text(""))), Number(2, 16)))));
     }
 
     private static byte[] Value(string name, int elementType)

@@ -1,0 +1,95 @@
+using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Uds;
+using Shouldly;
+
+namespace Myelin.Tests.Inference.Runtimes.Conformance;
+
+/// <summary>The sidecar protocol over a Unix socket. The connection is shared, as a worker shares it.</summary>
+public abstract class UdsTransport : ProcessTransport
+{
+    private readonly SemaphoreSlim _connecting = new(1);
+    private readonly DirectoryInfo _rings = Directory.CreateDirectory($"/dev/shm/myelin-test-{Guid.NewGuid():N}"); // its own: others make rings at the same time
+    private UdsConnection? _connection;
+
+    protected abstract bool SharesMemory { get; }
+
+    public override async Task<IRuntime> OpenAsync(string model, params TensorSpec[] takes) => (await ConnectionAsync()).Open(model);
+
+    public override async Task<IRuntime> ConnectAsync(SidecarProcess process, string model) =>
+        await UdsRuntime.ConnectAsync(Options(process) with { Model = model }, CancellationToken.None);
+
+    public UdsOptions Options(SidecarProcess process) => new()
+    {
+        SocketPath = Parse(process.Address).Path!,
+        SharedMemory = SharesMemory,
+        RingFolder = _rings.FullName,
+        ConnectTimeout = TimeSpan.FromSeconds(30),
+    };
+
+    /// <summary>Nothing in use on this side, nothing on the other, no file left.</summary>
+    public override async Task CheckAsync()
+    {
+        if (_connection is not { } connection)
+        {
+            return;
+        }
+
+        Directory.GetFiles(_rings.FullName).ShouldBeEmpty("a ring has a name only until the sidecar has mapped it");
+        if (connection.Arena is { } arena)
+        {
+            for (var attempt = 0; arena.Places > 0 && attempt < 500; attempt++)
+            {
+                await Task.Delay(10);
+            }
+
+            arena.Places.ShouldBe(0, "places of the worker's part are in use");
+            await OutputsAreFreeAsync(connection);
+        }
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        if (_connection is not null)
+        {
+            await _connection.DisposeAsync();
+        }
+
+        _rings.Delete(recursive: true);
+        GC.SuppressFinalize(this);
+        await base.DisposeAsync();
+    }
+
+    protected override string Address(string socket) => "unix:" + socket;
+
+    /// <summary>An answer as large as the sidecar's part of the ring lies in the ring only where all of it is free.</summary>
+    private static async Task OutputsAreFreeAsync(UdsConnection connection)
+    {
+        var big = connection.Open("big");
+        using var size = Tensors.Int64("bytes", connection.Ring!.Layout.Outputs.Bytes);
+        for (var attempt = 0; attempt < 50; attempt++)
+        {
+            using var outputs = await big.InferAsync([size], CancellationToken.None);
+            if (System.Runtime.InteropServices.MemoryMarshal.TryGetMemoryManager<byte, RingView>(outputs.Single().Bytes, out _))
+            {
+                return;
+            }
+
+            await Task.Delay(20); // a cancelled call may still be on its way to notice
+        }
+
+        throw new ShouldAssertException("places of the sidecar's part are in use");
+    }
+
+    private async Task<UdsConnection> ConnectionAsync()
+    {
+        await _connecting.WaitAsync();
+        try
+        {
+            return _connection ??= await UdsConnection.ConnectAsync(Options(Process), null, CancellationToken.None);
+        }
+        finally
+        {
+            _connecting.Release();
+        }
+    }
+}
