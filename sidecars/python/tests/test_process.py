@@ -119,11 +119,7 @@ class Ends(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, Process(listen=[f"unix:{folder}/a", f"http+unix:{folder}/b"]) as sidecar:
             with Worker(f"{folder}/a") as worker:
                 worker.ready()
-                http = socket.socket(socket.AF_UNIX)
-                http.connect(f"{folder}/b")
-                http.sendall(b"GET /v2/health/ready HTTP/1.0\r\n\r\n")
-                self.assertTrue(http.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n"))
-                http.close()
+                self._until(lambda: self._get(f"{folder}/b", "/v2/health/ready").startswith(b"HTTP/1.1 200 OK\r\n"))  # one after the other
             sidecar.process.send_signal(signal.SIGTERM)
             self.assertEqual(sidecar.process.wait(20), 0)
 
@@ -132,6 +128,16 @@ class Ends(unittest.TestCase):
         while not condition():
             self.assertLess(time.monotonic(), end, "it did not come about in 20 seconds")
             time.sleep(0.02)
+
+    @staticmethod
+    def _get(path, target):
+        with socket.socket(socket.AF_UNIX) as http:
+            http.connect(path)
+            http.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+            data = b""
+            while got := http.recv(65536):
+                data += got
+            return data
 
     @staticmethod
     def _connects(path):
