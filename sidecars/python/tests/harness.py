@@ -34,7 +34,7 @@ class Any(Model):
 
 
 def make_ring(places):
-    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="myelin-ring-") as file:
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="myelin-testring-") as file:
         os.posix_fallocate(file.fileno(), 0, places["bytes"])
         parts = [Place(places[p]["offset"], places[p]["offset"] + places[p]["bytes"]) for p in ("inputs", "outputs")]
         return Ring(file.name, places["bytes"], *parts)

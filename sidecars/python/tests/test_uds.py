@@ -346,7 +346,7 @@ class Ends(unittest.TestCase):
                 worker.map.close()
                 self.assertTrue(gate.stopped.acquire(timeout=10))
             deadline = time.monotonic() + 10
-            while (mapped := Path("/proc/self/maps").read_text().count("myelin-ring-")) and time.monotonic() < deadline:
+            while (mapped := Path("/proc/self/maps").read_text().count("myelin-testring-")) and time.monotonic() < deadline:
                 time.sleep(0.01)
             self.assertEqual(mapped, 0, "rings are unmapped with their connection")
             self.assertEqual(sidecar.listeners[0]._connections, [])

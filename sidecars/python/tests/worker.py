@@ -150,7 +150,7 @@ class Worker:
         self.reader = Reader()
         hello = {"product": "tests/1", "maxCalls": max_calls, "maxCallBytes": max_call_bytes}
         if ring:
-            self.file, name = tempfile.mkstemp(prefix="myelin-ring-", dir="/dev/shm")
+            self.file, name = tempfile.mkstemp(prefix="myelin-testring-", dir="/dev/shm")
             fcntl.flock(self.file, fcntl.LOCK_EX)
             os.posix_fallocate(self.file, 0, 2 * ring)
             self.map = mmap.mmap(self.file, 2 * ring)
