@@ -152,7 +152,7 @@ class Call(Mapping[str, Any]):
 
     def _describe(self, returned: Any) -> List[Output]:
         model = self.model
-        if not isinstance(returned, Mapping):
+        if type(returned) is not dict and not isinstance(returned, Mapping):
             if returned is None and not model.outputs:
                 returned = {}
             elif len(model.outputs) == 1:

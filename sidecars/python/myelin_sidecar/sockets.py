@@ -60,8 +60,10 @@ def _abandoned(path: str) -> bool:
 
 
 def close(listener: socket.socket) -> None:
-    """Ends a thread's accept, which plain closing does not."""
+    """Ends a thread's accept, which plain closing does not, and removes the socket's file."""
     try:
+        if listener.family == socket.AF_UNIX:
+            os.unlink(listener.getsockname())
         listener.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass

@@ -97,7 +97,7 @@ class UdsCall(Call):
             else:
                 filled += -filled % wire.ALIGNMENT
                 placed.append(HeadTensor(name, kind, shape, False, filled, size))
-                inline.append((filled, self._own(source)))
+                inline.append((filled, self._own(source, size)))
                 filled += size
         for offset in [offset for offset in self._blocks if offset not in used]:
             self._release(offset)  # reserved, but not returned
@@ -117,12 +117,11 @@ class UdsCall(Call):
             tensors.copy_into(self._blocks[offset], source)
         return offset
 
-    def _own(self, source: Any) -> memoryview:
+    def _own(self, source: Any, size: int) -> memoryview:
         """Bytes that stay as they are while they are sent: the ring's may be written anew by then."""
         ring = self.connection.ring
-        if ring is not None and ring.holds(source):
-            return memoryview(bytes(source) if isinstance(source, memoryview) else source.tobytes())
-        return tensors.flat_bytes(source)
+        data = tensors.flat_bytes(source)
+        return memoryview(bytes(data)) if ring is not None and (size <= SMALL_OUTPUT or ring.holds(data)) else data
 
     def _release(self, offset: int) -> None:
         del self._blocks[offset]

@@ -93,8 +93,8 @@ class Ends(unittest.TestCase):
             parent.process.wait()
             worker.until(lambda: worker.reader.draining)
             worker.close()
+            self._until(lambda: not os.path.exists(path))
             self._until(lambda: not self._connects(path))
-            os.unlink(path)
 
     def test_failed_loading_is_told_and_logged_and_leaves_with_1(self):
         script = "import sys; sys.path.insert(0, sys.argv[1])\nfrom myelin_sidecar import Model, serve\n" \
@@ -122,6 +122,7 @@ class Ends(unittest.TestCase):
                 self._until(lambda: self._get(f"{folder}/b", "/v2/health/ready").startswith(b"HTTP/1.1 200 OK\r\n"))  # one after the other
             sidecar.process.send_signal(signal.SIGTERM)
             self.assertEqual(sidecar.process.wait(20), 0)
+            self.assertEqual(os.listdir(folder), [], "the sockets' files are gone")
 
     def _until(self, condition):
         end = time.monotonic() + 20
