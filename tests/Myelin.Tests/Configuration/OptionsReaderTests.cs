@@ -32,6 +32,17 @@ public sealed class OptionsReaderTests
     }
 
     [Fact]
+    public void Text_OfOptions_HoldsNoPassword()
+    {
+        var (options, errors) = OptionsReader.Read([], name => name == "MYELIN_STORAGE_CONNECTION" ? "Host=db;Password=swordfish" : null);
+
+        errors.ShouldBeEmpty();
+        options.Storage.Connection.ShouldContain("swordfish");
+        options.ToString().ShouldNotContain("swordfish");
+        options.Storage.ToString().ShouldBe("PostgreSQL");
+    }
+
+    [Fact]
     public void Read_SeveralMistakes_ReportsAllWithPlaceAndCure()
     {
         var file = Path.GetTempFileName();
