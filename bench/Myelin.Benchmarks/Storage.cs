@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Myelin.Server.Jobs;
 using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Benchmarks;
@@ -26,28 +25,16 @@ internal static class Storage
         {
             Directory.Delete(folder, recursive: true);
         }
+
+        await PostgresStorage.RunAsync();
     }
 
     private static async Task<(double Rate, double PerCommit)> InsertsAsync(string folder, int callers, TimeSpan duration)
     {
         var commits = 0L;
         await using var store = SqliteJobStore.Open(folder, TimeProvider.System, _ => commits++);
-        var ids = new JobIds(TimeProvider.System);
-        var parameters = """{"threshold":0.35,"annotate":true}"""u8.ToArray();
-        var clock = Stopwatch.StartNew();
-        var counts = await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(async () =>
-        {
-            var count = 0;
-            for (; clock.Elapsed < duration; count++)
-            {
-                var job = new JobRecord { Id = ids.Next(), Tenant = "local", Model = "faces", CreatedAt = TimeProvider.System.GetUtcNow(), Parameters = parameters };
-                await store.InsertAsync(job, [], int.MaxValue, CancellationToken.None);
-            }
-
-            return count;
-        })));
-        var total = counts.Sum();
-        return (total / clock.Elapsed.TotalSeconds, (double)total / commits);
+        var (inserted, seconds) = await StoreLoad.InsertAsync(store, callers, duration);
+        return (inserted.Count / seconds, (double)inserted.Count / commits);
     }
 
     private static double Fsyncs(string folder, TimeSpan duration)

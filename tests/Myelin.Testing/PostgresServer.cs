@@ -33,6 +33,8 @@ public sealed class PostgresServer : IAsyncDisposable
         _folder = Directory.CreateTempSubdirectory("myelin-postgres-").FullName;
     }
 
+    public static bool IsInstalled => FindPrograms() is not null;
+
     public int Port => _port;
 
     /// <summary>The one of this test run. Skips the test where PostgreSQL is not installed.</summary>
@@ -112,13 +114,18 @@ public sealed class PostgresServer : IAsyncDisposable
 
     private static string Require()
     {
+        var programs = FindPrograms();
+        Assert.SkipWhen(programs is null, "PostgreSQL is not installed: apt-get install postgresql, or name its programs' folder in MYELIN_POSTGRES_BIN");
+        return programs;
+    }
+
+    private static string? FindPrograms()
+    {
         const string packages = "/usr/lib/postgresql";
         var candidates = Environment.GetEnvironmentVariable("MYELIN_POSTGRES_BIN") is { Length: > 0 } given ? [given]
             : Directory.Exists(packages) ? Directory.EnumerateDirectories(packages).Order().Reverse().Select(d => Path.Combine(d, "bin"))
             : [];
-        var programs = candidates.FirstOrDefault(d => File.Exists(Path.Combine(d, "initdb")));
-        Assert.SkipWhen(programs is null, "PostgreSQL is not installed: apt-get install postgresql, or name its programs' folder in MYELIN_POSTGRES_BIN");
-        return programs;
+        return candidates.FirstOrDefault(d => File.Exists(Path.Combine(d, "initdb")));
     }
 
     private string Connection(string database) => $"Host=127.0.0.1;Port={_port};Username={User};Password={Password};Database={database}";
