@@ -128,6 +128,26 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         }
     }
 
+    /// <summary>The call gave up before it heard; whoever tries again with the same token gets the answer.</summary>
+    [Fact]
+    public async Task Apply_AnswerLostAndGivenUp_IsKnownAtTheNextTry()
+    {
+        var server = await PostgresServer.SharedAsync();
+        var database = await PostgresDatabase.CreateAsync(Token);
+        await using var proxy = new CuttableProxy(server.Port);
+        await using var store = await OpenThroughAsync(proxy, database, more: "", patience: TimeSpan.Zero);
+        var (job, lease) = (NewJob(), NewLease());
+        await store.InsertAsync(job, [], NoLimit, Token);
+        await store.ClaimAsync(job.Id, lease, Now, Token);
+        var outcome = new JobOutcome(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) };
+
+        proxy.SwallowNextAnswers();
+        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token));
+
+        (await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token)).ShouldNotBeNull().State.ShouldBe(JobState.Succeeded);
+        (await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token)).ShouldBeNull();
+    }
+
     [Fact]
     public async Task Calls_NetworkFallsSilent_GoThroughANewConnection()
     {
@@ -175,10 +195,10 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         refused.ToString().ShouldNotContain("sesame");
     }
 
-    private static Task<PostgresJobStore> OpenThroughAsync(CuttableProxy proxy, PostgresDatabase database, string more)
+    private static Task<PostgresJobStore> OpenThroughAsync(CuttableProxy proxy, PostgresDatabase database, string more, TimeSpan? patience = null)
     {
         var through = new NpgsqlConnectionStringBuilder(database.Connection) { Port = proxy.Port };
-        var settings = new PostgresSettings(through.ConnectionString + more, 4, TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(10));
+        var settings = new PostgresSettings(through.ConnectionString + more, 4, patience ?? TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(10));
         return PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token);
     }
 

@@ -171,6 +171,27 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         (await _stores[0].ClaimAsync(held, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
     }
 
+    /// <summary>What a process leaves that was frozen in the middle of a write: upkeep goes round it, others work on.</summary>
+    [Fact]
+    public async Task Recover_RowHeldByAnother_IsLeftForTheNextRound()
+    {
+        var ids = await InsertManyAsync(2, _ => null);
+        foreach (var id in ids)
+        {
+            await _stores[0].ClaimAsync(id, NewLease() with { Until = Now.AddSeconds(-1) }, Now, Token);
+        }
+
+        await using var connection = new NpgsqlConnection(_database.Connection);
+        await connection.OpenAsync(Token);
+        await using var transaction = await connection.BeginTransactionAsync(Token);
+        await ExecuteAsync(connection, $"SELECT 1 FROM jobs WHERE id = '{ids[0]}' FOR UPDATE");
+        var policy = new RecoveryPolicy { MaxAttempts = 3, Retention = TimeSpan.FromHours(1) };
+
+        (await _stores[1].RecoverAsync(Now, policy, 100, Token)).ShouldHaveSingleItem().Id.ShouldBe(ids[1]);
+        await transaction.RollbackAsync(Token);
+        (await _stores[1].RecoverAsync(Now, policy, 100, Token)).ShouldHaveSingleItem().Id.ShouldBe(ids[0]);
+    }
+
     [Fact]
     public async Task Insert_SameIdempotencyKeyEverywhere_IsAcceptedOnce()
     {

@@ -11,6 +11,9 @@ internal enum FaultKind
     /// <summary>Two transactions stood in each other's way and this one was undone: the same again works.</summary>
     Again,
 
+    /// <summary>Another transaction held a row for too long; undone.</summary>
+    Blocked,
+
     /// <summary>No space; undone.</summary>
     Full,
 
@@ -27,6 +30,7 @@ internal static class PostgresFaults
     public static FaultKind KindOf(Exception fault) => fault switch
     {
         PostgresException { SqlState: PostgresErrorCodes.DiskFull } => FaultKind.Full,
+        PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable } => FaultKind.Blocked,
         PostgresException { SqlState: PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.DeadlockDetected } => FaultKind.Again,
 
         // Two claims of one key that could not see each other: at the next look one of them runs.

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Myelin.Server.Jobs;
 using Myelin.Server.Storage.Postgres.Statements;
 
@@ -5,6 +6,12 @@ namespace Myelin.Server.Storage.Postgres;
 
 internal sealed partial class PostgresJobStore
 {
+    /// <summary>Outcomes remembered whose fate is unknown.</summary>
+    private const int UnknownLimit = 10_000;
+
+    /// <summary>Tokens whose outcome was sent and never answered: when it comes again it may be there already.</summary>
+    private readonly ConcurrentDictionary<string, bool> _unknown = new(StringComparer.Ordinal);
+
     /// <summary>A job that changes between looks is looked at again this often.</summary>
     private const int CancelTries = 10;
 
@@ -18,15 +25,27 @@ internal sealed partial class PostgresJobStore
     public async ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken) =>
         await _writer.RunAsync(new ProgressWrite(id, token, progress, eventId, cancellationToken), cancellationToken).ConfigureAwait(false);
 
-    public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken) =>
-        await EndAsync(id, EndGuard.Token, token, outcome, now, cancellationToken).ConfigureAwait(false);
+    public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
+    {
+        var write = new EndWrite(id, EndGuard.Token, token, before: null, fence: null, outcome, now, cancellationToken) { Repeated = _unknown.TryRemove(token, out _) };
+        try
+        {
+            return await _writer.RunAsync(write, cancellationToken).ConfigureAwait(false);
+        }
+        catch (StorageUnavailableException) when (_unknown.Count < UnknownLimit)
+        {
+            _unknown.TryAdd(token, true);
+            throw;
+        }
+    }
 
     public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken)
     {
         for (var i = 0; i < CancelTries; i++)
         {
             var outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
-            if (await EndAsync(id, EndGuard.Queued, token: null, outcome, now, cancellationToken).ConfigureAwait(false) is { } cancelled)
+            var write = new EndWrite(id, EndGuard.Queued, token: null, before: null, fence: null, outcome, now, cancellationToken);
+            if (await _writer.RunAsync(write, cancellationToken).ConfigureAwait(false) is { } cancelled)
             {
                 return new CancelResult(CancelStatus.Cancelled, cancelled);
             }
@@ -53,8 +72,4 @@ internal sealed partial class PostgresJobStore
         (await ReadJobsAsync(
             $"UPDATE jobs SET cancel_requested = true WHERE id = $1 AND state = 1 RETURNING {JobColumns.Names}", p => p.AddText(id), cancellationToken)
             .ConfigureAwait(false)).FirstOrDefault();
-
-    private Task<JobRecord?> EndAsync(
-        string id, EndGuard guard, string? token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken) =>
-        _writer.RunAsync(new EndWrite(id, guard, token, before: null, fence: null, outcome, now, cancellationToken), cancellationToken);
 }

@@ -191,17 +191,18 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         {
             return await ForgiveAsync(writes, e).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is not OperationCanceledException)
+        catch (Exception e) when (!_abandoned.IsCancellationRequested)
         {
-            // A value that no database could take, or a fault of this program: told to whom it concerns.
-            await _batch.ResetAsync().ConfigureAwait(false);
-            return await AloneAsync(writes, e).ConfigureAwait(false);
+            // A value that no database could take or give: told to whom it concerns.
+            MarkSent(writes, await _batch.ResetAsync().ConfigureAwait(false));
+            return await AloneAsync(writes, e, blocked: false).ConfigureAwait(false);
         }
     }
 
     private async Task<bool> ForgiveAsync(IReadOnlyList<PostgresWrite> writes, Exception fault)
     {
-        switch (PostgresFaults.KindOf(fault))
+        var kind = PostgresFaults.KindOf(fault);
+        switch (kind)
         {
             case FaultKind.Lost:
                 await LoseAsync(writes, fault).ConfigureAwait(false);
@@ -210,12 +211,15 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
                 Carry(writes, fault);
                 return true;
             default:
-                return await AloneAsync(writes, PostgresFaults.ToStorage(fault)).ConfigureAwait(false);
+                return await AloneAsync(writes, PostgresFaults.ToStorage(fault), kind == FaultKind.Blocked).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Each write in a transaction of its own; the one that is at fault hears of it.</summary>
-    private async Task<bool> AloneAsync(IReadOnlyList<PostgresWrite> writes, Exception fault)
+    /// <summary>
+    /// Each write in a transaction of its own; the one that is at fault hears of it. Where they are blocked that takes
+    /// long, and those that have waited for too long fail with it.
+    /// </summary>
+    private async Task<bool> AloneAsync(IReadOnlyList<PostgresWrite> writes, Exception fault, bool blocked)
     {
         if (writes.Count == 1)
         {
@@ -226,7 +230,11 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         var found = true;
         foreach (var write in writes)
         {
-            if (found)
+            if (blocked && _time.GetElapsedTime(write.Since) >= _patience)
+            {
+                write.Fail(fault);
+            }
+            else if (found)
             {
                 found = await RunBatchAsync([write]).ConfigureAwait(false);
             }
@@ -248,13 +256,16 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         }
 
         _instruments.ConnectionLost();
-        var sent = await _batch.ResetAsync().ConfigureAwait(false);
+        MarkSent(writes, await _batch.ResetAsync().ConfigureAwait(false));
+        Carry(writes, fault);
+    }
+
+    private static void MarkSent(IReadOnlyList<PostgresWrite> writes, bool sent)
+    {
         foreach (var write in writes)
         {
             write.Repeated |= sent;
         }
-
-        Carry(writes, fault);
     }
 
     /// <summary>Back in front of the line, unless a write has waited for too long.</summary>

@@ -26,7 +26,7 @@ internal enum EndGuard : short
 /// <param name="fence">Of the coordinator; a newer one means that this one is history. Null for work of a worker or a caller.</param>
 internal sealed class EndWrite(
     string id, EndGuard guard, string? token, DateTimeOffset? before, long? fence, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
-    : PostgresWrite<JobRecord?>(EndStatement.Instance, id, cancellationToken)
+    : PostgresWrite<JobRecord?>(guard is EndGuard.LostLease or EndGuard.Overdue ? EndStatement.Upkeep : EndStatement.Instance, id, cancellationToken)
 {
     public EndGuard Guard { get; } = guard;
 
@@ -53,9 +53,21 @@ internal sealed class EndWrite(
 /// </summary>
 internal sealed class EndStatement : PostgresStatement
 {
-    public static readonly EndStatement Instance = new();
+    /// <summary>For workers and callers: waits for a row that another transaction holds.</summary>
+    public static readonly EndStatement Instance = new(30, "FOR UPDATE");
 
-    private static readonly string s_end =
+    /// <summary>For upkeep, which comes round again: leaves such a row for the next time.</summary>
+    public static readonly EndStatement Upkeep = new(31, "FOR UPDATE SKIP LOCKED");
+
+    private readonly string _end;
+
+    private EndStatement(int order, string locking)
+    {
+        Order = order;
+        _end = End(locking);
+    }
+
+    private static string End(string locking) =>
         $"""
         WITH asked AS MATERIALIZED (
           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS a(
@@ -71,7 +83,7 @@ internal sealed class EndStatement : PostgresStatement
               WHEN {(int)EndGuard.LostLease} THEN j.state = 1 AND j.lease_token = a.token AND j.lease_until <= a.before
               WHEN {(int)EndGuard.Overdue} THEN j.state = 0 AND j.attempt = 0 AND j.deadline <= a.now
               ELSE j.state = 0 END
-            FOR UPDATE) j
+            {locking}) j
           WHERE a.fence IS NULL OR a.fence >= fence.newest
         ), outcome AS MATERIALIZED (
           SELECT seq, was, token, now,
@@ -109,12 +121,12 @@ internal sealed class EndStatement : PostgresStatement
         CROSS JOIN LATERAL (SELECT * FROM jobs j WHERE j.id = a.id AND j.last_token = a.token AND j.lease_token IS NULL LIMIT 1) j
         """;
 
-    public override int Order => 30;
+    public override int Order { get; }
 
     public override void Send(NpgsqlBatch batch, IReadOnlyList<PostgresWrite> writes, int slot)
     {
         var rows = writes.Cast<EndWrite>().ToList();
-        Add(batch, s_end, p =>
+        Add(batch, _end, p =>
         {
             p.AddTexts(rows, r => r.Job);
             p.AddShorts(rows, r => (short)r.Guard);
