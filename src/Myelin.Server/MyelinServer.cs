@@ -7,6 +7,7 @@ using Myelin.Server.Images;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Models.Catalogue;
+using Myelin.Server.Streams;
 using Myelin.Server.Telemetry;
 using Myelin.Server.Web;
 using Myelin.Server.Workers;
@@ -77,6 +78,7 @@ internal static class MyelinServer
         }
 
         builder.Services.AddGateway(options);
+        builder.Services.AddOpenTopics(gateway: roles.Contains("gateway"), worker: roles.Contains("worker"));
         more(builder.Services);
         var app = builder.Build();
         app.MapMyelin();

@@ -26,6 +26,17 @@ internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
         }
     }
 
+    public async ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    {
+        await PublishAsync(topic, message, cancellationToken).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>Topics are but names here.</summary>
+    public void Prepare(string topic)
+    {
+    }
+
     /// <summary>The subscription holds from this call on, also before the first message is asked for.</summary>
     public IAsyncEnumerable<BusMessage> SubscribeAsync(string topics, string? group, CancellationToken cancellationToken)
     {

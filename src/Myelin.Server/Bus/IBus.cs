@@ -15,6 +15,12 @@ internal interface IBus
     /// <summary>Hands a message over. Returns as soon as the bus has it, at once also when a broker is away.</summary>
     ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken);
 
+    /// <summary>Publishes and waits until the bus holds the message for good; false when it was dropped.</summary>
+    ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken);
+
+    /// <summary>Sees to it, in the background, that a topic is there before the first message: readers find it sooner.</summary>
+    void Prepare(string topic);
+
     /// <summary>
     /// Messages of <paramref name="topics"/>; one <c>*</c> in it matches any text. Members of one group share them; a
     /// null group gets every message from now on (broadcast, one topic only). A group's message comes again, to any

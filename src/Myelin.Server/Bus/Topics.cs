@@ -12,6 +12,26 @@ internal static class Topics
     /// <summary>Messages that nobody could use, each with the reason in its headers.</summary>
     public const string DeadLetters = "myelin.dead-letters";
 
+    /// <summary>Jobs from programs that only speak Kafka: the body of <c>POST /v1/jobs</c>.</summary>
+    public const string JobsIn = "myelin.jobs.in";
+
+    /// <summary>What became of them: the accepted job or the problem, later the ended job.</summary>
+    public const string JobsOut = "myelin.jobs.out";
+
+    private const string FramesPrefix = "myelin.frames.";
+
+    /// <summary>Encoded pictures of one stream; <c>*</c> for all streams.</summary>
+    public static string Frames(string stream) => FramesPrefix + stream;
+
+    /// <summary>JSON results of a stream's frames.</summary>
+    public static string Results(string stream) => $"myelin.results.{stream}";
+
+    /// <summary>Pictures made of a stream's frames.</summary>
+    public static string Annotated(string stream) => $"myelin.annotated.{stream}";
+
+    /// <summary>The stream of a topic of frames.</summary>
+    public static string StreamOf(string topic) => topic[FramesPrefix.Length..];
+
     /// <summary>Every topic that says "look at this job" for one class.</summary>
     public static string AllJobs(JobPriority priority) => $"myelin.jobs.*.{Class(priority)}";
 

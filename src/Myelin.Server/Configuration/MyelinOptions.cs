@@ -51,6 +51,8 @@ internal sealed record MyelinOptions
 
     public BusOptions Bus { get; init; } = new();
 
+    public OpenTopicsOptions OpenTopics { get; init; } = new();
+
     public TelemetryOptions Telemetry { get; init; } = new();
 }
 
@@ -101,6 +103,10 @@ internal sealed record JobsOptions
     [Description("How often the coordinator looks for lost leases, deadlines, retention.")]
     [Range(typeof(TimeSpan), "00:00:00.05", "00:10:00")]
     public TimeSpan CoordinatorInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    [Description("Between processes: a queued job that nobody has started after this long is announced again.")]
+    [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
+    public TimeSpan AnnounceAfter { get; init; } = TimeSpan.FromSeconds(30);
 
     [Description("Share of starts for high, normal and low priority.")]
     public string Weights { get; init; } = "8,3,1";

@@ -13,7 +13,7 @@ namespace Myelin.Server.Jobs;
 /// deadlines, retention; once an hour, blobs without a row. A failed round is logged and tried again at the next.
 /// </summary>
 internal sealed partial class Coordinator(
-    IJobStore store, ICoordinatorLease lease, IArtifacts artifacts, IBus bus, JobAnnouncer announcer, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Coordinator> logger)
+    IJobStore store, ICoordinatorLease lease, IArtifacts artifacts, IBus bus, JobAnnouncer announcer, QueueSweep queue, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Coordinator> logger)
     : BackgroundService, IHostedLifecycleService
 {
     private const int Batch = 500;
@@ -81,6 +81,7 @@ internal sealed partial class Coordinator(
         }
 
         await RunOnceAsync(cancellationToken).ConfigureAwait(false);
+        await queue.RunAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>One round of upkeep.</summary>

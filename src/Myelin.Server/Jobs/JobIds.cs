@@ -48,6 +48,18 @@ internal sealed class JobIds(TimeProvider time)
     /// <summary>True for a text that could be an id: safe in a path and a query.</summary>
     public static bool IsValid(string text) => text.Length == Length && text.All(Alphabet.Contains);
 
+    /// <summary>When an id was made, by its maker's clock.</summary>
+    public static DateTimeOffset Time(string id)
+    {
+        var milliseconds = 0L;
+        foreach (var digit in id.AsSpan(0, 10))
+        {
+            milliseconds = (milliseconds << 5) | (long)Alphabet.IndexOf(digit, StringComparison.Ordinal);
+        }
+
+        return DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
+    }
+
     private static UInt128 Random80()
     {
         Span<byte> bytes = stackalloc byte[16];

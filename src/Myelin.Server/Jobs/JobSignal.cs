@@ -30,6 +30,9 @@ internal sealed record JobSignal
 
     public string? Key { get; init; }
 
+    /// <summary>The idempotency key of a job that came by <see cref="Topics.JobsIn"/>: how its sender knows it.</summary>
+    public string? Request { get; init; }
+
     public DateTimeOffset? StartedAt { get; init; }
 
     public DateTimeOffset? EndedAt { get; init; }
@@ -46,6 +49,7 @@ internal sealed record JobSignal
         Model = job.Model,
         Tenant = job.Tenant,
         Key = job.Key,
+        Request = OpenJobs.Request(job),
         StartedAt = job.StartedAt,
         EndedAt = job.EndedAt,
     };

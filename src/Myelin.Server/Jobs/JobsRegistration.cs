@@ -36,5 +36,5 @@ internal static class JobsRegistration
     }
 
     /// <summary>The upkeep of jobs: any number of processes may have it, one at a time does it.</summary>
-    public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddHostedService<Coordinator>();
+    public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddSingleton<QueueSweep>().AddHostedService<Coordinator>();
 }

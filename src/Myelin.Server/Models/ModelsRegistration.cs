@@ -25,7 +25,8 @@ internal static class ModelsRegistration
         .AddSingleton<Catalogue.Catalogue>()
         .AddSingleton<ModelMirror>()
         .AddSingleton(provider => ActivatorUtilities.CreateInstance<ModelDownloader>(provider, new HttpClient { Timeout = Timeout.InfiniteTimeSpan }))
-        .AddHostedService<ModelWatcher>();
+        .AddHostedService<ModelWatcher>()
+        .AddHostedService<ModelTopics>();
 
     private static ReadOnlyMemory<byte> WithSeed(ReadOnlyMemory<byte> parameters)
     {

@@ -49,6 +49,7 @@ internal static class Gateway
         services.TryAddSingleton<JobEventsEndpoint>();
         services.TryAddSingleton<JobArtifactEndpoint>();
         services.TryAddSingleton<WebhookInstruments>();
+        services.TryAddSingleton<BusPost>();
         services.TryAddSingleton<WebhookPost>();
         services.AddHostedService<WebhookSender>();
         services.AddHostedService<TraceExport>();

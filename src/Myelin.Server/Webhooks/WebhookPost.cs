@@ -10,13 +10,14 @@ namespace Myelin.Server.Webhooks;
 
 /// <summary>How one attempt went. <paramref name="Error"/> is null when it was delivered.</summary>
 /// <param name="Final">True where another attempt can change nothing.</param>
-internal sealed record PostResult(string? Error, bool Final = false);
+/// <param name="Endless">True where it is tried until it works.</param>
+internal sealed record PostResult(string? Error, bool Final = false, bool Endless = false);
 
 /// <summary>
 /// One attempt: the finished job as JSON, signed, to the callback's address. The answer's status is all that is read;
 /// redirects are failures, private addresses are refused on the connected address.
 /// </summary>
-internal sealed class WebhookPost(MyelinOptions options, JobService jobs, TimeProvider time) : IDisposable
+internal sealed class WebhookPost(MyelinOptions options, JobService jobs, BusPost bus, TimeProvider time) : IDisposable
 {
     private readonly HttpMessageInvoker _http = OutboundHttp.Create(options.Webhooks.AllowPrivate, options.Webhooks.Timeout);
     private readonly Lock _keyLock = new();
@@ -36,6 +37,11 @@ internal sealed class WebhookPost(MyelinOptions options, JobService jobs, TimePr
         if (await jobs.GetAsync(delivery.Job, cancellationToken).ConfigureAwait(false) is not { } job)
         {
             return new PostResult("the job is no longer known", Final: true);
+        }
+
+        if (delivery.Callback.Url == WebhookTarget.Bus)
+        {
+            return await bus.SendAsync(job, cancellationToken).ConfigureAwait(false);
         }
 
         using var late = new CancellationTokenSource(options.Webhooks.Timeout, time);

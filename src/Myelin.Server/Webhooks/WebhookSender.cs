@@ -92,7 +92,7 @@ internal sealed partial class WebhookSender(
         {
             var start = time.GetTimestamp();
             var result = await post.SendAsync(delivery, cancellationToken);
-            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble());
+            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble()) ?? (result.Endless ? LongestBusDelay : null);
             instruments.Tried(
                 result.Error is null ? DeliveryOutcome.Delivered : delay is null ? DeliveryOutcome.GivenUp : DeliveryOutcome.Failed, time.GetElapsedTime(start));
             if (result.Error is not { } error)

@@ -189,7 +189,9 @@ internal sealed partial class JobRunner(
                 var applied = await store.ApplyAsync(job.Id, job.LeaseToken, outcome, time.GetUtcNow(), CancellationToken.None).ConfigureAwait(false);
                 if (applied is not null)
                 {
+                    // Said to the queue at once: the next job of the key need not wait for the word to come round by the bus.
                     await announcer.ChangedAsync(applied, CancellationToken.None).ConfigureAwait(false);
+                    queue.Observe(JobSignal.Of(applied));
                     return;
                 }
 

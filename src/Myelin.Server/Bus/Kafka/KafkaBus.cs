@@ -42,6 +42,15 @@ internal sealed class KafkaBus(
         return ValueTask.CompletedTask;
     }
 
+    public async ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    {
+        var delivered = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        publisher.Publish(topic, Traced(message), error => delivered.TrySetResult(!error.IsError));
+        return await delivered.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    public void Prepare(string topic) => _ = topics.EnsureAsync(topic);
+
     /// <summary>The consumer starts here, also before the first message is asked for, and leaves with the token.</summary>
     public IAsyncEnumerable<BusMessage> SubscribeAsync(string topics, string? group, CancellationToken cancellationToken)
     {

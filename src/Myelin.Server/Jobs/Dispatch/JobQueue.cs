@@ -142,7 +142,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
     {
         if (entry.Lane is { } lane)
         {
-            queue.Block(lane);
+            queue.Block(lane, entry.Hint.Id);
         }
     });
 
@@ -166,7 +166,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
                 Park(entry);
                 if (lane.Parked.Min == entry)
                 {
-                    Block(lane);
+                    Block(lane, runner: null);
                 }
                 else
                 {
@@ -213,9 +213,9 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
                 Drop(entry);
             }
 
-            if (signal.Key is { } key && _lanes.TryGetValue((signal.Tenant, key), out var lane))
+            if (signal.Key is { } key && _lanes.TryGetValue((signal.Tenant, key), out var lane) && (lane.Runner ?? signal.Job) == signal.Job)
             {
-                lane.Busy = false;
+                (lane.Busy, lane.Runner) = (false, null);
                 Advance(lane);
             }
         }
@@ -296,7 +296,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         Park(entry);
         if (lane.Busy)
         {
-            Block(lane);
+            Block(lane, lane.Runner);
         }
 
         Advance(lane);
@@ -340,9 +340,9 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         Forget(lane);
     }
 
-    private void Block(KeyLane lane)
+    private void Block(KeyLane lane, string? runner)
     {
-        lane.Busy = true;
+        (lane.Busy, lane.Runner) = (true, runner);
         if (!lane.LookScheduled && lane.Parked.Count > 0)
         {
             lane.LookScheduled = true;
@@ -362,7 +362,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         {
             if (entry.Lane is { } lane)
             {
-                Block(lane);
+                Block(lane, signal.Job);
             }
 
             Drop(entry);
@@ -414,7 +414,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
             else if (timer.Lane is { } lane)
             {
                 lane.LookScheduled = false;
-                lane.Busy = false;
+                (lane.Busy, lane.Runner) = (false, null);
                 Advance(lane);
             }
         }

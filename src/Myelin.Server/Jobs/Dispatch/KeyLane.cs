@@ -16,5 +16,8 @@ internal sealed class KeyLane((string Tenant, string Key) name)
     /// <summary>A job of this key runs, here or elsewhere; the front waits for its end or for a look at the clock.</summary>
     public bool Busy { get; set; }
 
+    /// <summary>The job that runs, where it is known: only its end frees the lane, not the late word of an earlier one's.</summary>
+    public string? Runner { get; set; }
+
     public bool LookScheduled { get; set; }
 }

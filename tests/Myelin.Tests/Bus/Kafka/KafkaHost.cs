@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Myelin.Server.Bus;
 using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
+using Myelin.Server.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 
@@ -36,8 +37,14 @@ internal sealed class KafkaHost : IAsyncDisposable
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(new MyelinOptions { Bus = new BusOptions { Kafka = options } });
         services.AddBus();
-        return new KafkaHost(services.BuildServiceProvider());
+        services.AddSingleton<MetricsPage>();
+        var provider = services.BuildServiceProvider();
+        provider.GetRequiredService<MetricsPage>();
+        return new KafkaHost(provider);
     }
+
+    /// <summary>What <c>/metrics</c> would show.</summary>
+    public string Page() => Get<MetricsPage>().Write();
 
     public T Get<T>() where T : notnull => _services.GetRequiredService<T>();
 

@@ -220,6 +220,62 @@ public sealed class JobQueueTests
     }
 
     [Fact]
+    public async Task Offer_Settled_OnceTheJobIsClaimedGoneOrKnownAlready()
+    {
+        var settled = new List<string>();
+        var hints = Enumerable.Range(0, 3).Select(_ => Hint()).ToList();
+        hints.ForEach(h => _queue.Offer(h, () => settled.Add(h.Id)));
+        settled.ShouldBeEmpty();
+
+        _queue.Offer(hints[0], () => settled.Add("again"));
+        settled.ShouldBe(["again"]);
+
+        for (var i = 0; i < 3; i++)
+        {
+            await _queue.TakeAsync(Token);
+        }
+
+        settled.Count.ShouldBe(1);
+        _queue.Claimed(hints[0]);
+        _queue.Gone(hints[1]);
+        _queue.Later(hints[2], _time.GetUtcNow().AddMinutes(1));
+        settled.ShouldBe(["again", hints[0].Id, hints[1].Id]);
+        _queue.Observe(Ended(hints[2]));
+        settled.ShouldContain(hints[2].Id);
+    }
+
+    [Fact]
+    public async Task Observe_AnotherWorkersClaim_DropsTheHintOfThatAttemptOnly()
+    {
+        var hint = Hint() with { Attempt = 1 };
+        _queue.Offer(hint);
+
+        _queue.Observe(Running(hint, attempt: 1));
+        _queue.Count.ShouldBe(1, "word of the attempt before came late");
+
+        _queue.Observe(Running(hint, attempt: 2));
+        _queue.Count.ShouldBe(0);
+
+        var unknown = Hint();
+        _queue.Offer(unknown);
+        _queue.Observe(Running(unknown, attempt: 1));
+        (await _queue.TakeAsync(Token)).ShouldBe(unknown);
+    }
+
+    [Fact]
+    public async Task Room_FullClass_ComesWithTheNextStart()
+    {
+        Offer(10, JobPriority.Low);
+        (await Task.WhenAny(_queue.RoomAsync(JobPriority.High, 10, Token).AsTask(), Task.Delay(5000, Token))).IsCompletedSuccessfully.ShouldBeTrue();
+        var room = _queue.RoomAsync(JobPriority.Low, 10, Token).AsTask();
+        room.IsCompleted.ShouldBeFalse();
+
+        await TakeAsync(1);
+
+        await room.WaitAsync(TimeSpan.FromSeconds(10), Token);
+    }
+
+    [Fact]
     public void Offer_PastLimit_IsLeftToARescan()
     {
         var queue = new JobQueue(new PriorityWeights(1, 1, 1), _time, limit: 10);
@@ -277,6 +333,9 @@ public sealed class JobQueueTests
         Tenant = hint.Tenant,
         Key = hint.Key,
     };
+
+    private static JobSignal Running(JobHint hint, int attempt) =>
+        Ended(hint) with { Kind = JobSignalKind.State, State = JobState.Running, EventId = EventIds.Claimed(attempt) };
 
     private JobHint Hint(JobPriority priority = JobPriority.Normal, string tenant = "t", string model = "m", string? key = null)
     {

@@ -1,0 +1,24 @@
+namespace Myelin.Server.Streams;
+
+internal static class StreamsRegistration
+{
+    /// <summary>Jobs and frames by Kafka, as the options open them. Needs what AddGateway, AddJobs and AddWorker bring.</summary>
+    /// <param name="services">Of the server.</param>
+    /// <param name="gateway">This process takes jobs.</param>
+    /// <param name="worker">This process works on frames.</param>
+    public static IServiceCollection AddOpenTopics(this IServiceCollection services, bool gateway, bool worker)
+    {
+        services.AddSingleton<AllowedModels>();
+        if (gateway)
+        {
+            services.AddSingleton<JobsTopicIntake>().AddHostedService<JobsTopic>();
+        }
+
+        if (worker)
+        {
+            services.AddSingleton<FrameInstruments>().AddSingleton<FrameWork>().AddHostedService<FrameTopics>();
+        }
+
+        return services;
+    }
+}

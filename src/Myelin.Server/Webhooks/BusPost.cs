@@ -1,0 +1,41 @@
+using System.Text.Json;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Webhooks;
+
+/// <summary>
+/// One attempt to tell the bus of the end of a job that came from there. The delivery is a row of the job's own commit,
+/// so no end goes untold; while no broker answers it is tried again without end.
+/// </summary>
+internal sealed class BusPost(IBus bus, JobService jobs, MyelinOptions options, TimeProvider time)
+{
+    public async Task<PostResult> SendAsync(JobRecord job, CancellationToken cancellationToken)
+    {
+        var request = OpenJobs.Request(job);
+        var headers = new Dictionary<string, string> { ["content-type"] = "application/json" };
+        if (request is not null)
+        {
+            headers["idempotency-key"] = request;
+        }
+
+        if (job.TraceParent is { } trace)
+        {
+            headers["traceparent"] = trace;
+        }
+
+        var body = JsonSerializer.SerializeToUtf8Bytes(jobs.Describe(job, position: null), JsonContext.Default.Job);
+        try
+        {
+            var delivery = bus.DeliverAsync(Topics.JobsOut, new BusMessage(Topics.JobsOut, request, body, headers), cancellationToken).AsTask();
+            return await delivery.WaitAsync(options.Webhooks.Timeout, time, cancellationToken).ConfigureAwait(false)
+                ? new PostResult(null)
+                : new PostResult("the bus dropped it", Endless: true);
+        }
+        catch (TimeoutException)
+        {
+            return new PostResult("no broker takes it", Endless: true);
+        }
+    }
+}

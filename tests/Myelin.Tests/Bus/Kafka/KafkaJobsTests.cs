@@ -1,0 +1,185 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Text;
+using Myelin.Inference.Tasks;
+using Myelin.Protocol;
+using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+using Myelin.Testing;
+using Myelin.Tests.Workers;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Bus.Kafka;
+
+/// <summary>The server's own services for jobs with Kafka between accepting and running.</summary>
+public sealed class KafkaJobsTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Jobs_OverKafka_RunOnceInOrderOfTheirKeysAndAreWatched()
+    {
+        var runs = new ConcurrentQueue<(string Key, int Number)>();
+        await using var host = await StartAsync(await KafkaBroker.SharedAsync(), Recording(runs));
+        var jobs = new List<JobRecord>();
+        for (var i = 0; i < 60; i++)
+        {
+            jobs.Add(await host.SubmitAsync(Submission($"k{i % 6}", i) with { Priority = (JobPriority)(i % 6 % 3) }));
+        }
+
+        foreach (var job in jobs)
+        {
+            (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
+        }
+
+        runs.Count.ShouldBe(60);
+        foreach (var key in runs.GroupBy(r => r.Key))
+        {
+            key.Select(r => r.Number).ShouldBeInOrder();
+        }
+    }
+
+    [Fact]
+    public async Task Priority_LowHeapFillsTheWindow_HighStartsNext()
+    {
+        var gate = new SemaphoreSlim(0);
+        var started = new ConcurrentQueue<string>();
+        var slow = new TestTask(async (input, _, token) =>
+        {
+            started.Enqueue(input.Parameters.GetProperty("key").GetString()!);
+            await gate.WaitAsync(token);
+            return TestTask.Done();
+        });
+        gate.Release();
+        await using var host = await StartAsync(await KafkaBroker.SharedAsync(), slow, o => o with
+        {
+            Worker = o.Worker with { Concurrency = 1 },
+            Bus = new BusOptions { Kafka = o.Bus.Kafka with { Window = 5 } },
+        });
+
+        // One of each first: the topics are there and known to the consumers.
+        await host.EndAsync((await host.SubmitAsync(Submission(null, 0, "first") with { Priority = JobPriority.High })).Id);
+        for (var i = 0; i < 40; i++)
+        {
+            await host.SubmitAsync(Submission(null, i, "low") with { Priority = JobPriority.Low });
+        }
+
+        // One runs, five wait in memory, the others on the bus.
+        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
+        await JobsHost.UntilAsync(() => started.Count == 2 && queue.Count == 5);
+        var high = await host.SubmitAsync(Submission(null, 99, "high") with { Priority = JobPriority.High });
+        await JobsHost.UntilAsync(() => queue.Count == 6);
+        gate.Release(2);
+        (await host.EndAsync(high.Id)).State.ShouldBe(JobState.Succeeded);
+
+        started.Take(3).ShouldBe(["first", "low", "high"]);
+        gate.Release(100);
+    }
+
+    [Fact]
+    public async Task Poison_UnreadableHint_IsPutAsideAndTheNextOneRuns()
+    {
+        await using var host = await StartAsync(await KafkaBroker.SharedAsync(), Recording([]));
+        var bus = host.Get<IBus>();
+        using var stop = new CancellationTokenSource();
+        var aside = bus.SubscribeAsync(Topics.DeadLetters, "test", stop.Token).GetAsyncEnumerator(stop.Token);
+        foreach (var poison in new[] { "no json", "null", """{"id":"x"}""", "" })
+        {
+            await bus.PublishAsync(Topics.Jobs("m", JobPriority.Normal), new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
+            await bus.PublishAsync(Topics.Control, new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
+            await bus.PublishAsync(Topics.Events, new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
+        }
+
+        var job = await host.SubmitAsync("m", """{"key":"a","number":1}""");
+        (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
+
+        var hints = 0;
+        while (hints < 4)
+        {
+            await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+            aside.Current.Headers!["reason"].ShouldStartWith("unreadable");
+            hints += aside.Current.Headers["origin"].Contains(".m.normal/", StringComparison.Ordinal) ? 1 : 0;
+        }
+
+        await stop.CancelAsync();
+    }
+
+    /// <summary>The broker is killed in the middle of load and comes back: accepting never waits, everything runs once.</summary>
+    [Fact]
+    public async Task BrokerAway_InTheMiddleOfLoad_AcceptingGoesOnAndEverythingRunsOnce()
+    {
+        await using var broker = await KafkaBroker.StartOwnAsync();
+        var runs = new ConcurrentQueue<(string Key, int Number)>();
+        await using var host = await StartAsync(broker, Recording(runs), o => o with
+        {
+            // Hints of the dark time are dropped, so that what finds the rows again is seen to work.
+            Bus = new BusOptions { Kafka = o.Bus.Kafka with { BufferTime = TimeSpan.FromSeconds(1), BufferMessages = 50 } },
+            Jobs = o.Jobs with { AnnounceAfter = TimeSpan.FromSeconds(2), QueueLimit = 10_000 },
+        });
+        var jobs = new ConcurrentQueue<JobRecord>();
+        var longest = TimeSpan.Zero;
+        using var enough = new CancellationTokenSource();
+        var load = Task.Run(
+            async () =>
+            {
+                for (var i = 0; !enough.IsCancellationRequested; i++)
+                {
+                    var clock = Stopwatch.StartNew();
+                    jobs.Enqueue(await host.SubmitAsync(Submission($"k{i % 10}", i)));
+                    longest = clock.Elapsed > longest ? clock.Elapsed : longest;
+                    await Task.Delay(5, CancellationToken.None);
+                }
+            },
+            Token);
+        await JobsHost.UntilAsync(() => runs.Count > 20);
+        await broker.KillAsync();
+        var before = jobs.Count;
+        await JobsHost.UntilAsync(() => jobs.Count > before + 300);
+        await broker.StartAsync();
+        before = runs.Count;
+        await JobsHost.UntilAsync(() => runs.Count > before + 50);
+        await enough.CancelAsync();
+        await load;
+
+        foreach (var job in jobs)
+        {
+            var ended = await host.EndAsync(job.Id);
+            ended.State.ShouldBe(JobState.Succeeded);
+            ended.Attempt.ShouldBe(1);
+        }
+
+        runs.Count.ShouldBe(jobs.Count);
+        foreach (var key in runs.GroupBy(r => r.Key))
+        {
+            key.Select(r => r.Number).ShouldBeInOrder();
+        }
+
+        longest.ShouldBeLessThan(TimeSpan.FromSeconds(5), "accepting waited for the broker");
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    private static JobSubmission Submission(string? key, int number, string? name = null) => new()
+    {
+        Tenant = "t",
+        Model = "m",
+        Key = key,
+        Parameters = Encoding.UTF8.GetBytes($$"""{"key":"{{name ?? key}}","number":{{number}}}"""),
+    };
+
+    private static TestTask Recording(ConcurrentQueue<(string Key, int Number)> runs) => new((input, _, _) =>
+    {
+        runs.Enqueue((input.Parameters.GetProperty("key").GetString()!, input.Parameters.GetProperty("number").GetInt32()));
+        return Task.FromResult(TestTask.Done());
+    });
+
+    private Task<JobsHost> StartAsync(KafkaBroker broker, ITask task, Func<MyelinOptions, MyelinOptions>? configure = null)
+    {
+        var options = JobsHost.Options(_folder) with { Bus = new BusOptions { Kafka = KafkaHost.Options(broker) } };
+        return JobsHost.StartAsync(configure?.Invoke(options) ?? options, new() { ["m"] = task });
+    }
+}
