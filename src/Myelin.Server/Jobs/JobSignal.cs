@@ -5,6 +5,7 @@ using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs;
 
+[JsonConverter(typeof(CamelCaseEnumConverter<JobSignalKind>))]
 internal enum JobSignalKind
 {
     /// <summary>Claimed, or back in the queue.</summary>

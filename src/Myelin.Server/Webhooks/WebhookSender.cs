@@ -17,6 +17,7 @@ internal sealed partial class WebhookSender(
     private const int AtOnce = 64;
     private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longestDelay = TimeSpan.FromHours(1);
+    private static readonly TimeSpan s_longestBusDelay = TimeSpan.FromMinutes(1);
 
     private readonly SemaphoreSlim _ended = new(0, 1);
 
@@ -92,7 +93,7 @@ internal sealed partial class WebhookSender(
         {
             var start = time.GetTimestamp();
             var result = await post.SendAsync(delivery, cancellationToken);
-            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble()) ?? (result.Endless ? LongestBusDelay : null);
+            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble()) ?? (result.Endless ? s_longestBusDelay : null);
             instruments.Tried(
                 result.Error is null ? DeliveryOutcome.Delivered : delay is null ? DeliveryOutcome.GivenUp : DeliveryOutcome.Failed, time.GetElapsedTime(start));
             if (result.Error is not { } error)

@@ -1,0 +1,113 @@
+using System.Text;
+using System.Text.Json;
+using Myelin.Inference.Imaging;
+using Myelin.Server.Bus;
+using Myelin.Testing;
+using Myelin.Tests.Workers;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Streams;
+
+[Collection("open topics")]
+public sealed class FrameTopicsTests(OpenTopicsServer fixture)
+{
+    private static readonly string s_portrait = Path.Combine(Shared.Root, "samples", "portrait.jpg");
+
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Kcat_PutsAJpeg_ReadsTheResultAndTheAnnotatedPicture()
+    {
+        await OpenTopicsServer.RunAsync(
+            "kcat", "-b", fixture.Brokers, "-P", "-t", "myelin.frames.door", "-k", "camera", "-H", "model=faces", "-H", "frame-id=7", "-H", "captured-at=1900000000000", s_portrait);
+
+        var line = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.results.door", "-o", "beginning", "-c", "1", "-J", "-q");
+        var message = JsonDocument.Parse(line).RootElement;
+        message.GetProperty("key").GetString().ShouldBe("camera");
+        var headers = message.GetProperty("headers").EnumerateArray().Select(h => h.GetString()!).Chunk(2).ToDictionary(h => h[0], h => h[1]);
+        headers["content-type"].ShouldBe("application/json");
+        headers["frame-id"].ShouldBe("7");
+        headers["captured-at"].ShouldBe("1900000000000");
+        headers["model"].ShouldBe("faces");
+        JsonDocument.Parse(message.GetProperty("payload").GetString()!).RootElement.GetProperty("detections").GetArrayLength().ShouldBe(3);
+
+        var jpeg = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.annotated.door", "-o", "beginning", "-c", "1", "-q", "-D", "");
+        PictureHeader.Read(jpeg, new ImagingLimits()).Format.ShouldBe(PictureFormat.Jpeg);
+    }
+
+    [Fact]
+    public async Task PythonExample_SendsPictures_PrintsWhatIsInEach()
+    {
+        var text = Encoding.UTF8.GetString(await OpenTopicsServer.RunAsync(
+            "/usr/bin/python3", Path.Combine(Shared.Root, "examples", "kafka", "frames.py"), fixture.Brokers, "door", "faces", s_portrait, Path.Combine(Shared.Root, "LICENSE"), s_portrait));
+
+        var lines = text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        lines.Length.ShouldBe(3);
+        lines[0].ShouldContain("application/json {'width'");
+        lines[1].ShouldContain("application/problem+json");
+        lines[1].ShouldContain("/problems/unsupported-media-type");
+        lines[2].ShouldContain("'detections': [{");
+    }
+
+    [Fact]
+    public async Task BadFrames_AreAnsweredWithTheirProblem_AndTheNextOneIsServed()
+    {
+        using var stop = new CancellationTokenSource();
+        var results = fixture.Bus.SubscribeAsync("myelin.results.gate", "test-gate", stop.Token).GetAsyncEnumerator(stop.Token);
+        var jpeg = await File.ReadAllBytesAsync(s_portrait, Token);
+        await SendAsync("text", "no picture"u8.ToArray(), ("model", "faces"));
+        await SendAsync("empty", [], ("model", "faces"));
+        await SendAsync("torn", jpeg[..2000], ("model", "faces"));
+        await SendAsync("large", new byte[OpenTopicsServer.MaxBytes + 1], ("model", "faces"));
+        await SendAsync("unknown", jpeg, ("model", "facez"));
+        await SendAsync("broken", jpeg, ("model", "torn"));
+        await SendAsync("none", jpeg);
+        await SendAsync("parameter", jpeg, ("model", "faces"), ("parameters", """{"threshold": 7}"""));
+        await SendAsync("json", jpeg, ("model", "faces"), ("parameters", "{"));
+        await SendAsync("bomb", Pictures.PngHeader(60_000, 60_000), ("model", "faces"));
+        await SendAsync("type", jpeg, ("model", "faces"), ("content-type", "image/png"));
+        await SendAsync("good", jpeg, ("model", "faces"), ("parameters", """{"threshold": 0.5, "annotate": false}"""));
+
+        var answers = new Dictionary<string, string>();
+        while (!answers.ContainsKey("good"))
+        {
+            await results.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60), Token);
+            var answer = results.Current;
+            answer.Done();
+            var body = JsonDocument.Parse(answer.Payload).RootElement;
+            answers.Add(answer.Headers!["frame-id"], body.TryGetProperty("type", out var type) ? type.GetString()! : "result");
+        }
+
+        await stop.CancelAsync();
+        answers.ShouldBe(
+            new Dictionary<string, string>
+            {
+                ["text"] = "/problems/unsupported-media-type",
+                ["empty"] = "/problems/invalid-input",
+                ["torn"] = "/problems/invalid-input",
+                ["large"] = "/problems/too-large",
+                ["unknown"] = "/problems/unknown-model",
+                ["broken"] = "/problems/model-unavailable",
+                ["none"] = "/problems/invalid-input",
+                ["parameter"] = "/problems/invalid-input",
+                ["json"] = "/problems/invalid-input",
+                ["bomb"] = "/problems/too-large",
+                ["type"] = "/problems/unsupported-media-type",
+                ["good"] = "result",
+            },
+            ignoreOrder: true);
+        await JobsHost.UntilAsync(() => Metrics().Contains("""myelin_streams_frames_total{stream="gate",outcome="refused"} 10""", StringComparison.Ordinal));
+        Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="failed"} 1""");
+        Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="processed"} 1""");
+    }
+
+    private string Metrics() => fixture.Server.Get<Server.Telemetry.MetricsPage>().Write();
+
+    private ValueTask SendAsync(string id, byte[] picture, params (string Name, string Value)[] headers) =>
+        fixture.Bus.PublishAsync(
+            Topics.Frames("gate"), new BusMessage("", "one key, one lane", picture, headers.Append(("frame-id", id)).ToDictionary(h => h.Item1, h => h.Item2)), Token);
+}
+
+[CollectionDefinition("open topics")]
+public sealed class OpenTopicsCollection : ICollectionFixture<OpenTopicsServer>;
