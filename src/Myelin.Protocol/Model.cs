@@ -41,7 +41,38 @@ public sealed record Model
     public IReadOnlyList<ModelProblem> Errors { get; init; } = [];
 
     public ModelStatistics? Statistics { get; init; }
+
+    /// <summary>What executes it; null for a model whose folder does not validate.</summary>
+    public ModelRuntime? Runtime { get; init; }
 }
+
+/// <summary>What executes a model.</summary>
+/// <param name="Kind"><c>onnx</c> (in the worker's process) or <c>sidecar</c>.</param>
+/// <param name="Transport"><c>native</c>, <c>uds</c> or <c>http</c>.</param>
+public sealed record ModelRuntime(string Kind, string Transport)
+{
+    /// <summary>Of a sidecar: <c>starting</c>, <c>ready</c>, <c>restarting</c>, <c>broken</c> or <c>stopping</c>; null while none is wanted.</summary>
+    public string? State { get; init; }
+
+    /// <summary>What the sidecar calls itself, such as <c>myelin-python/0.1.0</c>.</summary>
+    public string? Product { get; init; }
+
+    /// <summary>The version of the network that the sidecar says it serves.</summary>
+    public string? Version { get; init; }
+
+    /// <summary>Starts and connections after the first, since the model was loaded.</summary>
+    public int Restarts { get; init; }
+
+    public IReadOnlyList<ModelProcess> Processes { get; init; } = [];
+}
+
+/// <summary>A process that executes a model, or an address where one does.</summary>
+/// <param name="State">As <see cref="ModelRuntime.State"/>.</param>
+/// <param name="Pid">Null for one that others run.</param>
+/// <param name="Calls">Under way.</param>
+/// <param name="Limits">How limits of memory and processors are held: <c>cgroup</c>, <c>rlimit</c>, <c>none</c>; null where none are set.</param>
+/// <param name="Error">Why it is not ready, with the last lines of its log.</param>
+public sealed record ModelProcess(string Address, string State, int? Pid, int Restarts, int Calls, string? Limits, string? Error);
 
 public sealed record ModelInput(string Name, string Kind, bool Required, string Description);
 

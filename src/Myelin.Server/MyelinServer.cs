@@ -65,14 +65,13 @@ internal static class MyelinServer
         builder.Logging.AddMyelinLogging(options.Telemetry);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + TimeSpan.FromSeconds(5));
         builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
-        var roles = Roles(options);
         builder.Services.AddModels().AddJobs().AddImages();
-        if (roles.Contains("worker"))
+        if (options.Runs("worker"))
         {
             builder.Services.AddWorker();
         }
 
-        if (roles.Contains("coordinator"))
+        if (options.Runs("coordinator"))
         {
             builder.Services.AddCoordinator();
         }
@@ -89,9 +88,6 @@ internal static class MyelinServer
         app.Lifetime.ApplicationStopping.Register(() => app.Services.GetRequiredService<JobService>().Close());
         return app;
     }
-
-    private static HashSet<string> Roles(MyelinOptions options) =>
-        [.. options.Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
 
     private static void Greet(WebApplication app)
     {

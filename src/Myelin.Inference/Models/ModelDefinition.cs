@@ -73,22 +73,6 @@ public sealed record ModelInstances
     public string Device { get; init; } = "cpu";
 }
 
-/// <summary>The process that executes a model in place of the native runtime.</summary>
-public sealed record ModelSidecar
-{
-    /// <summary>Program and arguments, started in the model's folder. Empty: somebody else runs it at <see cref="Address"/>.</summary>
-    public IReadOnlyList<string> Command { get; init; } = [];
-
-    /// <summary><c>uds</c> or <c>http</c>.</summary>
-    public string Transport { get; init; } = "uds";
-
-    public string? Address { get; init; }
-
-    public bool SharedMemory { get; init; } = true;
-
-    public TimeSpan StartTimeout { get; init; } = TimeSpan.FromSeconds(60);
-}
-
 public static class TaskNames
 {
     public const string ObjectDetection = "object-detection";

@@ -11,4 +11,7 @@ public sealed class ModelException(IReadOnlyList<ModelError> errors)
     : Exception(string.Join("; ", errors.Select(e => $"{e.File}{(e.Key.Length == 0 ? "" : $" ({e.Key})")}: {e.Message}")))
 {
     public IReadOnlyList<ModelError> Errors { get; } = errors;
+
+    /// <summary>Nothing here needs mending: what the model needs was not there, and may be the next time.</summary>
+    public bool Transient { get; init; }
 }

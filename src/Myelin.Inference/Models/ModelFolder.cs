@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Myelin.Inference.Tasks;
+using Myelin.Inference.Tasks.Sidecars;
 
 namespace Myelin.Inference.Models;
 
@@ -69,9 +70,14 @@ public static partial class ModelFolder
         var reader = new SettingsReader(File, settings, errors);
         var shared = Common(name, folder, settings, reader, errors);
         var kind = TaskKinds.Find(shared.Task);
-        if (kind is null || shared.Sidecar is not null)
+        if (shared.Sidecar is not null)
         {
-            reader.AllowRest(); // no known task to say which keys there are, or the sidecar says
+            SidecarContract.Read(reader); // the task's own sections are checked once it is known who does the task
+            reader.AllowRest();
+        }
+        else if (kind is null)
+        {
+            reader.AllowRest(); // no known task to say which keys there are
         }
         else
         {
@@ -85,14 +91,14 @@ public static partial class ModelFolder
     private static ModelDefinition Common(string name, string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
     {
         var runtime = reader.Text("runtime", choices: ["onnx", "sidecar"]) ?? "onnx";
-        var sidecar = ReadSidecar(reader, runtime);
+        var sidecar = SidecarSection.Read(reader.Section("sidecar"), used: runtime == "sidecar");
         return new ModelDefinition
         {
             Name = name,
             Revision = "",
             ModelFolder = folder,
             Folder = folder,
-            Task = reader.Text("task", required: true, choices: TaskKinds.Names) ?? "",
+            Task = ReadTask(reader, sidecar),
             Runtime = runtime,
             Description = reader.Text("description"),
             Licence = reader.Text("licence"),
@@ -104,6 +110,18 @@ public static partial class ModelFolder
             Settings = settings,
             Labels = ReadLabels(folder, settings, reader, errors),
         };
+    }
+
+    /// <summary>A sidecar may do tasks of its own.</summary>
+    private static string ReadTask(SettingsReader reader, ModelSidecar? sidecar)
+    {
+        var task = reader.Text("task", required: true, choices: sidecar is null ? TaskKinds.Names : null) ?? "";
+        if (sidecar is not null && task.Length > 0 && !NamePattern().IsMatch(task))
+        {
+            reader.Error("task", $"is '{task}', but must be one of {string.Join(", ", TaskKinds.Names)}, or a name of the sidecar's own such as speech-to-text");
+        }
+
+        return task;
     }
 
     private static ModelBatching ReadBatching(SettingsReader reader)
@@ -126,30 +144,6 @@ public static partial class ModelFolder
         }
 
         return new ModelInstances { Count = reader.Integer("count", 1, 256) ?? 1, Device = device };
-    }
-
-    private static ModelSidecar? ReadSidecar(SettingsReader reader, string runtime)
-    {
-        var section = reader.Section("sidecar");
-        var sidecar = new ModelSidecar
-        {
-            Command = section.Texts("command", 256) ?? [],
-            Transport = section.Text("transport", choices: ["uds", "http"]) ?? "uds",
-            Address = section.Text("address"),
-            SharedMemory = section.Flag("sharedMemory") ?? true,
-            StartTimeout = section.Duration("startTimeout", TimeSpan.FromHours(1)) ?? TimeSpan.FromSeconds(60),
-        };
-        if (runtime != "sidecar")
-        {
-            return null;
-        }
-
-        if (sidecar.Command.Count == 0 && sidecar.Address is null)
-        {
-            section.Error("command", "is missing; the program to start, such as [python3, serve.py], or `address` of one that runs");
-        }
-
-        return sidecar;
     }
 
     private static string[] ReadLabels(string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
@@ -221,7 +215,12 @@ public static partial class ModelFolder
             }
         }
 
-        if (definitions.Count == 0)
+        if (definitions.Count == 0 && shared.Sidecar is not null)
+        {
+            // Its weights may be anywhere, and are nothing to us.
+            definitions.Add(shared with { Revision = "1", Created = new DateTimeOffset(Directory.GetLastWriteTimeUtc(shared.ModelFolder), TimeSpan.Zero) });
+        }
+        else if (definitions.Count == 0)
         {
             errors.Add(new ModelError("1", "", "there is no revision: put the weights into a folder named 1, the next version into 2"));
         }

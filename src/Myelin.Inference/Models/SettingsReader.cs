@@ -195,6 +195,68 @@ internal sealed class SettingsReader
         return null;
     }
 
+    /// <summary>Bytes, such as <c>512MiB</c>, <c>2GiB</c> or a plain number; null where absent or wrong.</summary>
+    public long? Size(string key, long minimum, long maximum)
+    {
+        if (Text(key) is not { } text)
+        {
+            return null;
+        }
+
+        foreach (var (unit, bytes) in new[] { ("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("TiB", 1L << 40), ("", 1L) })
+        {
+            if (text.EndsWith(unit, StringComparison.Ordinal)
+                && decimal.TryParse(text[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
+                && number <= maximum / bytes && number * bytes >= minimum)
+            {
+                return (long)(number * bytes);
+            }
+        }
+
+        Error(key, $"is '{text}', but must be a size such as 512MiB or 2GiB, from {minimum >> 20}MiB");
+        return null;
+    }
+
+    /// <summary>Texts by name; null where absent or wrong.</summary>
+    public IReadOnlyDictionary<string, string>? TextMap(string key, int most)
+    {
+        if (!Find(key, out var value))
+        {
+            return null;
+        }
+
+        if (value.ValueKind == JsonValueKind.Object && value.EnumerateObject().Count() <= most
+            && value.EnumerateObject().All(p => p.Value.ValueKind is JsonValueKind.String or JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False))
+        {
+            return value.EnumerateObject().ToDictionary(p => p.Name, p => p.Value.ValueKind == JsonValueKind.String ? p.Value.GetString()! : p.Value.GetRawText());
+        }
+
+        Error(key, $"is {Show(value)}, but must be at most {most} names with a text each");
+        return null;
+    }
+
+    /// <summary>The sections of a list; empty where absent or wrong.</summary>
+    public IReadOnlyList<SettingsReader> Sections(string key, int most)
+    {
+        if (!Find(key, out var value))
+        {
+            return [];
+        }
+
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > most || value.EnumerateArray().Any(item => item.ValueKind != JsonValueKind.Object))
+        {
+            Error(key, $"is {Show(value)}, but must be a list of at most {most} sections, such as `- {{name: …}}`");
+            return [];
+        }
+
+        var sections = value.EnumerateArray().Select((item, index) => new SettingsReader(_file, $"{PathOf(key)}[{index}]", item, _errors)).ToList();
+        _sections.AddRange(sections);
+        return sections;
+    }
+
+    /// <summary>Any value; null where absent.</summary>
+    public JsonElement? Value(string key) => Find(key, out var value) ? value : null;
+
     /// <summary>Accepts any keys: the section belongs to a reader that is not here.</summary>
     public void AllowRest() => _open = true;
 

@@ -6,10 +6,14 @@ namespace Myelin.Inference.Tasks;
 /// What a task takes from a caller, as data: the gateway checks submissions with it without loading the model,
 /// <c>/v1/models</c> shows it, the page and the CLI build their forms from it.
 /// </summary>
-public sealed record TaskContract(string Task, IReadOnlyList<FileSpec> Files, IReadOnlyList<ParameterSpec> Parameters);
+public sealed record TaskContract(string Task, IReadOnlyList<FileSpec> Files, IReadOnlyList<ParameterSpec> Parameters)
+{
+    /// <summary>Parameters that are not listed are passed on as they are: a sidecar does the task and knows them.</summary>
+    public bool Open { get; init; }
+}
 
 /// <param name="Name">Part name in multipart, key of <c>input</c> in JSON.</param>
-/// <param name="Kind"><c>image</c> or <c>json</c>.</param>
+/// <param name="Kind"><c>image</c>, <c>json</c> or <c>file</c> (any bytes).</param>
 /// <param name="Required">False for an optional part.</param>
 /// <param name="Description">For a person.</param>
 public sealed record FileSpec(string Name, string Kind, bool Required, string Description);

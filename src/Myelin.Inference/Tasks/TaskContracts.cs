@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Myelin.Inference.Models;
+using Myelin.Inference.Tasks.Sidecars;
 
 namespace Myelin.Inference.Tasks;
 
@@ -15,7 +16,9 @@ public static class TaskContracts
     /// <summary>What the model's task takes, with the model's own defaults.</summary>
     /// <exception cref="ModelException">The definition names a task that nobody here performs.</exception>
     public static TaskContract For(ModelDefinition definition) =>
-        (TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition)).Contract(definition);
+        definition.Sidecar is not null
+            ? SidecarContract.For(definition)
+            : (TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition)).Contract(definition);
 
     /// <summary>All that is wrong with <paramref name="parameters"/>; empty when they may be used. Undefined and null mean none.</summary>
     public static IReadOnlyList<ParameterError> Check(TaskContract contract, JsonElement parameters)
@@ -33,6 +36,11 @@ public static class TaskContracts
             foreach (var property in parameters.EnumerateObject())
             {
                 var spec = contract.Parameters.FirstOrDefault(candidate => candidate.Name == property.Name);
+                if (spec is null && contract.Open)
+                {
+                    continue;
+                }
+
                 if (spec is null)
                 {
                     errors.Add(Unknown(contract, property.Name));

@@ -3,6 +3,7 @@ using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks.Images;
+using Myelin.Inference.Tasks.Sidecars;
 
 namespace Myelin.Inference.Tasks;
 
@@ -23,8 +24,7 @@ public static class TaskLoader
     {
         try
         {
-            var kind = TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition);
-            return new SourcedTask(await kind.Create(definition, source, limits, cancellationToken).ConfigureAwait(false), source);
+            return new SourcedTask(await OverAsync(definition, source, limits, cancellationToken).ConfigureAwait(false), source);
         }
         catch (Exception fault)
         {
@@ -35,6 +35,34 @@ public static class TaskLoader
             }
 
             throw;
+        }
+    }
+
+    private static async Task<ITask> OverAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)
+    {
+        if (source.DeclaredTask is { } declared)
+        {
+            return declared == definition.Task
+                ? new SidecarTask(definition.Name, await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false))
+                : throw Misfit("task", $"is {definition.Task}, but the sidecar says that it does {declared}");
+        }
+
+        var kind = TaskKinds.Find(definition.Task) ?? throw TaskKinds.Unknown(definition);
+        if (definition.Sidecar is not null)
+        {
+            CheckSections(kind, definition); // not before: a sidecar that does the task needs none of them
+        }
+
+        return await kind.Create(definition, source, limits, cancellationToken).ConfigureAwait(false);
+    }
+
+    private static void CheckSections(TaskKind kind, ModelDefinition definition)
+    {
+        var errors = new List<ModelError>();
+        kind.Check(new SettingsReader("model.yaml", definition.Settings, errors), definition.Labels);
+        if (errors.Count > 0)
+        {
+            throw new ModelException(errors);
         }
     }
 

@@ -53,7 +53,12 @@ internal sealed record MyelinOptions
 
     public OpenTopicsOptions OpenTopics { get; init; } = new();
 
+    public SidecarsOptions Sidecars { get; init; } = new();
+
     public TelemetryOptions Telemetry { get; init; } = new();
+
+    /// <summary>Whether this process plays a role.</summary>
+    public bool Runs(string role) => Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Contains(role);
 }
 
 internal sealed record StorageOptions

@@ -20,11 +20,17 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
         var field = "input." + part.Name;
         try
         {
-            return spec.Kind == "json"
-                ? ReadJson(part, field)
-                : ReadPicture(part.Name, field, part.Form == PartForm.Bytes
-                    ? new Content(part.ContentType, part.Content)
-                    : await DecodeAsync(part.Content, field, draft, cancellationToken));
+            if (spec.Kind == "json")
+            {
+                return ReadJson(part, field);
+            }
+
+            var content = part.Form == PartForm.Bytes
+                ? new Content(part.ContentType, part.Content)
+                : await DecodeAsync(part.Content, field, draft, cancellationToken);
+            return spec.Kind == "file"
+                ? new SubmittedFile(part.Name, content.DeclaredType ?? "application/octet-stream", Stream(content.Bytes))
+                : ReadPicture(part.Name, field, content);
         }
         catch (InputException e)
         {
@@ -72,7 +78,7 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
 
         if (json.Span[0] != (byte)'"')
         {
-            throw new InputException(field, "must be a picture as base64 text or a data: URL");
+            throw new InputException(field, "must be the file as base64 text or a data: URL");
         }
 
         return Decode(Unescape(json, draft), field);

@@ -1,6 +1,8 @@
+using Microsoft.Extensions.Logging.Abstractions;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
 
 namespace Myelin.Server.Models;
@@ -22,12 +24,16 @@ internal static class ModelCommand
             return Report(errors);
         }
 
+        var run = Directory.CreateTempSubdirectory("myelin-check-").FullName;
+        await using var sidecars = new SidecarSupervisor(new SidecarOptions { RunFolder = run, MaxCrashes = 1 }, TimeProvider.System, NullLoggerFactory.Instance);
         try
         {
             foreach (var revision in revisions)
             {
-                await using var task = await TaskLoader.CreateAsync(revision, new OnnxOptions(), new ImagingLimits(), CancellationToken.None);
-                Console.WriteLine($"✓ {revision.Name} revision {revision.Revision}: {revision.Task}, loads");
+                await using var task = revision.Sidecar is null
+                    ? await TaskLoader.CreateAsync(revision, new OnnxOptions(), new ImagingLimits(), CancellationToken.None)
+                    : await TaskLoader.CreateAsync(revision, await sidecars.OpenAsync(revision, CancellationToken.None), new ImagingLimits(), CancellationToken.None);
+                Console.WriteLine($"✓ {revision.Name} revision {revision.Revision}: {revision.Task}, loads{By(sidecars.Find(revision))}");
             }
 
             return 0;
@@ -36,7 +42,15 @@ internal static class ModelCommand
         {
             return Report(e.Errors);
         }
+        finally
+        {
+            await sidecars.DisposeAsync();
+            Directory.Delete(run, recursive: true);
+        }
     }
+
+    private static string By(SidecarStatus? sidecar) =>
+        sidecar is null ? "" : $", in a sidecar over {sidecar.Transport} ({sidecar.Product ?? "unnamed"})";
 
     private static int Report(IReadOnlyList<ModelError> errors)
     {

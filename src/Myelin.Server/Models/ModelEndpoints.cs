@@ -13,29 +13,40 @@ internal static class ModelEndpoints
     {
         var models = routes.MapGroup("/v1/models").WithTags("Models").RequireScope(Scopes.Infer | Scopes.Manage)
             .Problems(ProblemTypes.Unauthorized, ProblemTypes.Forbidden);
-        models.MapGet("", (ModelRepository repository, JobService jobs) => List(repository, jobs))
+        models.MapGet("", (ModelRepository repository, JobService jobs, ModelLoader loader) => List(repository, jobs, loader))
             .WithName("listModels").WithSummary("List models, broken ones with their errors");
-        models.MapGet("{name}", (string name, ModelRepository repository, JobService jobs) => Get(name, repository, jobs))
-            .WithName("getModel").WithSummary("One model: inputs, parameters, revisions, statistics").Problems(ProblemTypes.UnknownModel);
+        models.MapGet("{name}", (string name, ModelRepository repository, JobService jobs, ModelLoader loader) => Get(name, repository, jobs, loader))
+            .WithName("getModel").WithSummary("One model: inputs, parameters, revisions, statistics, what executes it").Problems(ProblemTypes.UnknownModel);
+        routes.MapPost("/v1/models/{name}/reload", (string name, ModelRepository repository, JobService jobs, ModelLoader loader) => Reload(name, repository, jobs, loader))
+            .WithTags("Models").RequireScope(Scopes.Manage).Problems(ProblemTypes.Unauthorized, ProblemTypes.Forbidden, ProblemTypes.UnknownModel)
+            .WithName("reloadModel").WithSummary("Load a model again: sidecars start anew, calls go on meanwhile; also tries a broken one again");
     }
 
-    private static Reply<Page<Model>> List(ModelRepository repository, JobService jobs) =>
-        new(new Page<Model>([.. repository.List().Select(m => Describe(m, jobs))]));
+    private static Reply<Page<Model>> List(ModelRepository repository, JobService jobs, ModelLoader loader) =>
+        new(new Page<Model>([.. repository.List().Select(m => Describe(m, jobs, loader))]));
 
-    private static Results<Reply<Model>, ProblemResult> Get(string name, ModelRepository repository, JobService jobs)
+    private static Results<Reply<Model>, ProblemResult> Get(string name, ModelRepository repository, JobService jobs, ModelLoader loader)
     {
         if (repository.Find(name) is { } model)
         {
-            return new Reply<Model>(Describe(model, jobs));
+            return new Reply<Model>(Describe(model, jobs, loader));
         }
 
+        return Unknown(name, repository);
+    }
+
+    private static Results<Reply<Model>, ProblemResult> Reload(string name, ModelRepository repository, JobService jobs, ModelLoader loader) =>
+        repository.Reload(name) is { } model ? new Reply<Model>(Describe(model, jobs, loader)) : Unknown(name, repository);
+
+    private static ProblemResult Unknown(string name, ModelRepository repository)
+    {
         var meant = Nearest.To(name, repository.List().Select(m => m.Name));
         return new ProblemResult(
             ProblemTypes.UnknownModel,
             meant is null ? "there is no model of this name; GET /v1/models lists what there is" : $"there is no model of this name; did you mean '{meant}'?");
     }
 
-    internal static Model Describe(ModelEntry model, JobService jobs) => new()
+    internal static Model Describe(ModelEntry model, JobService jobs, ModelLoader loader) => new()
     {
         Id = model.Name,
         Name = model.Name,
@@ -59,5 +70,6 @@ internal static class ModelEndpoints
         }) ?? []],
         Errors = [.. model.Errors.Select(e => new ModelProblem(e.File, e.Key, e.Message))],
         Statistics = jobs.Statistics(model.Name),
+        Runtime = model.Definition is { } definition ? loader.Describe(definition) : null,
     };
 }

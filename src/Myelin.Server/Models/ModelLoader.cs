@@ -4,13 +4,14 @@ using System.Text;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Models;
 
 /// <summary>From a model's folder to an entry, and from its definition to a task that runs.</summary>
-internal sealed class ModelLoader(MyelinOptions options)
+internal sealed class ModelLoader(MyelinOptions options, SidecarSupervisor sidecars)
 {
     public ImagingLimits Limits { get; } = new()
     {
@@ -48,22 +49,52 @@ internal sealed class ModelLoader(MyelinOptions options)
     }
 
     /// <exception cref="ModelException">The weights do not load or do not fit the definition.</exception>
-    public Task<ITask> LoadAsync(ModelDefinition definition, CancellationToken cancellationToken) =>
-        TaskLoader.CreateAsync(
+    public async Task<ITask> LoadAsync(ModelDefinition definition, CancellationToken cancellationToken) => definition.Sidecar is null
+        ? await TaskLoader.CreateAsync(
             definition,
             new OnnxOptions
             {
                 IntraOpThreads = options.Runtime.IntraOpThreads == 0 ? Environment.ProcessorCount : options.Runtime.IntraOpThreads,
             },
             Limits,
-            cancellationToken);
+            cancellationToken)
+        : await TaskLoader.CreateAsync(definition, await sidecars.OpenAsync(definition, cancellationToken), Limits, cancellationToken);
+
+    /// <summary>What executes the model, as <c>/v1/models</c> shows it.</summary>
+    public ModelRuntime Describe(ModelDefinition definition)
+    {
+        if (definition.Sidecar is null)
+        {
+            return new ModelRuntime("onnx", "native");
+        }
+
+        if (sidecars.Find(definition) is not { } status)
+        {
+            return new ModelRuntime("sidecar", definition.Sidecar.Addresses is [var first, ..] ? first.Transport.ToString().ToLowerInvariant() : definition.Sidecar.Transport);
+        }
+
+        return new ModelRuntime("sidecar", status.Transport)
+        {
+            State = Name(status.State),
+            Product = status.Product,
+            Version = status.Version,
+            Restarts = status.Endpoints.Sum(e => e.Restarts),
+            Processes = [.. status.Endpoints.Select(e => new ModelProcess(e.Address, Name(e.State), e.Pid, e.Restarts, e.Calls, e.Limits, e.Error))],
+        };
+    }
+
+    private static string Name(SidecarState state) => state.ToString().ToLowerInvariant();
+
+    /// <summary>What programs in the folder write for themselves is no change of the model: Python's compiled files, packages, hidden folders.</summary>
+    private static bool IsByproduct(string folder, string path) => Path.GetRelativePath(folder, path).Split('/')[..^1]
+        .Any(part => part is "__pycache__" or "node_modules" || part[0] == '.');
 
     /// <summary>A value that changes when any file does, the bytes of all files, and when the newest was written.</summary>
     public static (string Value, long Bytes, DateTimeOffset Newest) Fingerprint(string folder)
     {
         // What cannot be read is passed over here and reported when it is loaded.
         var all = new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = FileAttributes.None };
-        var files = new DirectoryInfo(folder).EnumerateFiles("*", all).OrderBy(f => f.FullName, StringComparer.Ordinal);
+        var files = new DirectoryInfo(folder).EnumerateFiles("*", all).Where(f => !IsByproduct(folder, f.FullName)).OrderBy(f => f.FullName, StringComparer.Ordinal);
         var text = new StringBuilder();
         var bytes = 0L;
         var newest = DateTimeOffset.MinValue;

@@ -14,6 +14,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 {
     private readonly Lock _scan = new();
     private readonly Dictionary<string, ITask> _system = [];
+
+    /// <summary>Versions that load while the ones before them still serve, and those that did not load. Guarded by <see cref="_scan"/>.</summary>
+    private readonly Dictionary<string, ModelSlot> _successors = [];
     private ImmutableSortedDictionary<string, ModelSlot> _slots = ImmutableSortedDictionary<string, ModelSlot>.Empty;
 
     /// <summary>Where models are installed and uploaded.</summary>
@@ -64,8 +67,8 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     }
 
     /// <summary>
-    /// Reads the folders again. A model whose files changed is replaced under traffic: running calls finish on the old
-    /// version. A folder that changed within the last second is left for the next scan: somebody is still copying.
+    /// Reads the folders again. A model whose files changed is replaced under traffic: where the old version serves, the
+    /// new one is loaded beside it and takes over once it is ready; running calls finish on the old one. A folder that changed within the last second is left for the next scan: somebody is still copying.
     /// </summary>
     /// <returns>True when anything changed.</returns>
     public bool Rescan(bool settle)
@@ -73,20 +76,26 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         lock (_scan)
         {
             var found = ImmutableSortedDictionary.CreateBuilder<string, ModelSlot>();
+            var replacements = new List<Action>();
             foreach (var folder in Folders(BuiltIn).Concat(Folders(Folder)))
             {
                 var name = Path.GetFileName(folder);
                 var current = _slots.GetValueOrDefault(name);
                 var (fingerprint, bytes, newest) = ModelLoader.Fingerprint(folder);
                 var unsettled = settle && time.GetUtcNow() - newest < TimeSpan.FromSeconds(1);
-                if (current?.Fingerprint == fingerprint || (unsettled && current is not null))
+                if ((_successors.GetValueOrDefault(name) ?? current)?.Fingerprint == fingerprint || (unsettled && current is not null))
                 {
-                    found[name] = current;
+                    found[name] = current!;
                 }
                 else if (!unsettled)
                 {
-                    found[name] = new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time);
+                    found[name] = Renew(current, new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time), replacements);
                 }
+            }
+
+            foreach (var name in _successors.Keys.Where(name => !found.ContainsKey(name)).ToList())
+            {
+                Dismiss(name);
             }
 
             var before = _slots;
@@ -99,31 +108,57 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
                 LogFound(log, model.Name, model.State, string.Join("; ", model.Errors.Select(e => $"{e.File} {e.Key}: {e.Message}")));
             }
 
-            return gone.Count + fresh.Count > 0;
+            replacements.ForEach(begin => begin());
+            return gone.Count + fresh.Count + replacements.Count > 0;
         }
     }
 
-    /// <summary>Loads every model once, so that a broken file is known before somebody asks for it. One at a time, in name order.</summary>
+    /// <summary>Loads a model anew from its folder as it is, under traffic; also one that was given up.</summary>
+    /// <returns>The entry as it is now; null where there is no such model.</returns>
+    public ModelEntry? Reload(string name)
+    {
+        lock (_scan)
+        {
+            if (_slots.GetValueOrDefault(name) is not { } current || Folders(BuiltIn).Concat(Folders(Folder)).LastOrDefault(f => Path.GetFileName(f) == name) is not { } folder)
+            {
+                return null;
+            }
+
+            var (fingerprint, bytes, _) = ModelLoader.Fingerprint(folder);
+            var replacements = new List<Action>();
+            var slot = Renew(current, new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time), replacements);
+            if (slot != current)
+            {
+                _slots = _slots.SetItem(name, slot);
+                current.Retire();
+            }
+
+            replacements.ForEach(begin => begin());
+            return slot.Entry;
+        }
+    }
+
+    /// <summary>
+    /// Loads every model once, so that a broken file is known before somebody asks for it. In name order, one at a time;
+    /// sidecars, which load elsewhere, all at once.
+    /// </summary>
     public async Task WarmAsync(CancellationToken cancellationToken)
     {
-        foreach (var slot in _slots.Values.Where(s => s.Entry.State == ModelState.Available && s.Bytes < options.Runtime.MemoryBudget / 4))
+        var all = _slots.Values.Where(s => s.Entry.State == ModelState.Available && s.Bytes < options.Runtime.MemoryBudget / 4).ToLookup(s => s.Entry.Definition!.Sidecar is not null);
+        var sidecars = all[true].Select(slot => WarmAsync(slot, cancellationToken)).ToList();
+        foreach (var slot in all[false])
         {
-            try
-            {
-                using var lease = await slot.AcquireAsync(cancellationToken);
-                KeepBudget();
-            }
-            catch (ModelException e)
-            {
-                LogBroken(log, slot.Entry.Name, e.Message);
-            }
+            await WarmAsync(slot, cancellationToken);
         }
+
+        await Task.WhenAll(sidecars);
     }
 
     public void UnloadAll()
     {
         lock (_scan)
         {
+            _successors.Keys.ToList().ForEach(Dismiss);
             var slots = _slots;
             _slots = ImmutableSortedDictionary<string, ModelSlot>.Empty;
             foreach (var slot in slots.Values)
@@ -136,6 +171,82 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     private static IEnumerable<string> Folders(string root) => !Directory.Exists(root) ? [] : Directory.EnumerateDirectories(root)
         .Where(f => Path.GetFileName(f) is var name && name[0] != '.' && name != "catalogue" && File.Exists(Path.Combine(f, "model.yaml")))
         .Order(StringComparer.Ordinal);
+
+    /// <summary>Called under the lock: the slot that stands for a model whose folder has changed.</summary>
+    private ModelSlot Renew(ModelSlot? current, ModelSlot fresh, List<Action> replacements)
+    {
+        var name = fresh.Entry.Name;
+        Dismiss(name);
+        if (current is not { Serves: true })
+        {
+            return fresh;
+        }
+
+        _successors[name] = fresh;
+        replacements.Add(() => _ = ReplaceAsync(name, current, fresh));
+        return current;
+    }
+
+    /// <summary>Called under the lock.</summary>
+    private void Dismiss(string name)
+    {
+        if (_successors.Remove(name, out var successor))
+        {
+            successor.Retire();
+        }
+    }
+
+    /// <summary>Loads the new version while the old one serves, then puts it in its place. A version that does not load changes nothing but the errors that are shown.</summary>
+    private async Task ReplaceAsync(string name, ModelSlot current, ModelSlot fresh)
+    {
+        TaskLease? lease = null;
+        try
+        {
+            lease = fresh.Entry.State == ModelState.Broken ? throw new ModelException(fresh.Entry.Errors) : await fresh.AcquireAsync(CancellationToken.None);
+            lock (_scan)
+            {
+                if (lease is null || _successors.GetValueOrDefault(name) != fresh)
+                {
+                    return;
+                }
+
+                _successors.Remove(name);
+                if (_slots.GetValueOrDefault(name) != current)
+                {
+                    fresh.Retire();
+                    return;
+                }
+
+                _slots = _slots.SetItem(name, fresh);
+            }
+
+            current.Retire();
+            LogReplaced(log, name, fresh.Entry.Definition!.Revision);
+            KeepBudget();
+        }
+        catch (ModelException e)
+        {
+            current.KeepBecause([.. e.Errors.Select(error => error with { Message = error.Message + " (the version before it goes on)" })]);
+            LogNotReplaced(log, name, e.Message);
+        }
+        finally
+        {
+            lease?.Dispose();
+        }
+    }
+
+    private async Task WarmAsync(ModelSlot slot, CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var lease = await slot.AcquireAsync(cancellationToken);
+            KeepBudget();
+        }
+        catch (ModelException e)
+        {
+            LogBroken(log, slot.Entry.Name, e.Message);
+        }
+    }
 
     private void KeepBudget()
     {
@@ -158,6 +269,12 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 
     [LoggerMessage(LogLevel.Information, "model {Name}: {State} {Errors}")]
     private static partial void LogFound(ILogger log, string name, ModelState state, string errors);
+
+    [LoggerMessage(LogLevel.Information, "model {Name} is replaced, revision {Revision} serves")]
+    private static partial void LogReplaced(ILogger log, string name, string revision);
+
+    [LoggerMessage(LogLevel.Warning, "model {Name}: the changed folder is not used, the version before it goes on: {Reason}")]
+    private static partial void LogNotReplaced(ILogger log, string name, string reason);
 
     [LoggerMessage(LogLevel.Warning, "model {Name} is broken: {Reason}")]
     private static partial void LogBroken(ILogger log, string name, string reason);

@@ -1,4 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
 using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
 
 namespace Myelin.Server.Models;
@@ -8,9 +10,12 @@ namespace Myelin.Server.Models;
 /// disposed when the slot is retired (the folder changed) or unloaded (memory budget) and the last lease is gone.
 /// All state is guarded by one lock that is never held across an await.
 /// </summary>
-internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes, Func<ModelDefinition, CancellationToken, Task<ITask>> load, TimeProvider time)
+[SuppressMessage("Design", "CA1001", Justification = "The source of cancellation has no timer and no wait handle: nothing to give back.")]
+internal sealed class ModelSlot(
+    ModelEntry entry, string fingerprint, long bytes, Func<ModelDefinition, CancellationToken, Task<ITask>> load, TimeProvider time)
 {
     private readonly Lock _lock = new();
+    private readonly CancellationTokenSource _unwanted = new();
     private ModelEntry _entry = entry;
     private Task<ITask>? _task;
     private int _users;
@@ -29,7 +34,7 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
         {
             lock (_lock)
             {
-                return _entry;
+                return Sick() is { Count: > 0 } errors ? _entry with { State = ModelState.Broken, Errors = errors } : _entry;
             }
         }
     }
@@ -41,6 +46,18 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
             lock (_lock)
             {
                 return _task is { IsCompletedSuccessfully: true };
+            }
+        }
+    }
+
+    /// <summary>Loaded, and what executes it still can.</summary>
+    public bool Serves
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _task is { IsCompletedSuccessfully: true } && Sick().Count == 0;
             }
         }
     }
@@ -73,6 +90,11 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
                 throw new ModelException(broken.Errors);
             }
 
+            if (Sick() is { Count: > 0 } errors)
+            {
+                throw new ModelException(errors);
+            }
+
             _users++;
             if (_task is null)
             {
@@ -89,6 +111,11 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
         {
             return new TaskLease(await task.WaitAsync(cancellationToken), Release);
         }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+        {
+            Release();
+            return null; // nobody wants this version any more
+        }
         catch
         {
             Release();
@@ -103,6 +130,19 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
         {
             _retired = true;
             DropIfUnused();
+            if (_users == 0)
+            {
+                _unwanted.Cancel();
+            }
+        }
+    }
+
+    /// <summary>This version goes on, and its entry says why the newer one in the folder does not take its place.</summary>
+    public void KeepBecause(IReadOnlyList<ModelError> errors)
+    {
+        lock (_lock)
+        {
+            _entry = _entry with { Errors = errors };
         }
     }
 
@@ -117,18 +157,23 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
 
     private Task<ITask> LoadAsync()
     {
-        _entry = _entry with { State = ModelState.Loading };
+        _entry = _entry with { State = ModelState.Loading, Errors = [] };
         return Task.Run(async () =>
         {
             try
             {
-                var task = await load(_entry.Definition!, CancellationToken.None);
+                var task = await load(_entry.Definition!, _unwanted.Token);
                 Become(_entry with { State = ModelState.Ready });
                 return task;
             }
             catch (ModelException e)
             {
-                Become(_entry with { State = ModelState.Broken, Errors = e.Errors });
+                // What may be there the next time is asked again by the next user.
+                Become(_entry with { State = e.Transient ? ModelState.Available : ModelState.Broken, Errors = e.Errors }, again: e.Transient);
+                throw;
+            }
+            catch (OperationCanceledException) when (_unwanted.IsCancellationRequested)
+            {
                 throw;
             }
             catch (Exception e)
@@ -141,11 +186,12 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
         });
     }
 
-    private void Become(ModelEntry entry)
+    private void Become(ModelEntry entry, bool again = false)
     {
         lock (_lock)
         {
             _entry = entry;
+            _task = again ? null : _task;
         }
     }
 
@@ -170,6 +216,10 @@ internal sealed class ModelSlot(ModelEntry entry, string fingerprint, long bytes
             }
         }
     }
+
+    /// <summary>Called under the lock: why the loaded task can be called no more.</summary>
+    private IReadOnlyList<ModelError> Sick() =>
+        _task is { IsCompletedSuccessfully: true, Result: ISidecarHealth sidecar } ? sidecar.Broken : [];
 
     /// <summary>Called under the lock.</summary>
     private bool DropIfUnused()

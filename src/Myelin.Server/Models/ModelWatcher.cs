@@ -1,3 +1,4 @@
+using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Models;
 
@@ -5,7 +6,7 @@ namespace Myelin.Server.Models;
 /// Looks at the model folders every two seconds and takes in what changed. Polls, because change notices do not
 /// cross network volumes and run out of handles; a scan reads a handful of directory entries.
 /// </summary>
-internal sealed partial class ModelWatcher(ModelRepository models, TimeProvider time, ILogger<ModelWatcher> log) : BackgroundService
+internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions options, TimeProvider time, ILogger<ModelWatcher> log) : BackgroundService
 {
     public override Task StartAsync(CancellationToken cancellationToken)
     {
@@ -20,14 +21,14 @@ internal sealed partial class ModelWatcher(ModelRepository models, TimeProvider 
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(2), time);
         try
         {
-            await models.WarmAsync(stoppingToken);
+            await WarmAsync(stoppingToken);
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
                 try
                 {
                     if (models.Rescan(settle: true))
                     {
-                        await models.WarmAsync(stoppingToken);
+                        await WarmAsync(stoppingToken);
                     }
                 }
                 catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -42,6 +43,9 @@ internal sealed partial class ModelWatcher(ModelRepository models, TimeProvider 
             models.UnloadAll();
         }
     }
+
+    /// <summary>Only where models run: a gateway checks folders and starts nothing.</summary>
+    private Task WarmAsync(CancellationToken cancellationToken) => options.Runs("worker") ? models.WarmAsync(cancellationToken) : Task.CompletedTask;
 
     [LoggerMessage(LogLevel.Warning, "could not read the model folders; looking again in two seconds")]
     private static partial void LogScanFailed(ILogger log, Exception e);

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks.Generation;
+using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models.Catalogue;
 
@@ -10,6 +12,10 @@ internal static class ModelsRegistration
 {
     /// <summary>The model repository, its watcher and the catalogue.</summary>
     public static IServiceCollection AddModels(this IServiceCollection services) => services
+        .AddSingleton(provider => new SidecarSupervisor(
+            provider.GetRequiredService<MyelinOptions>().ToSidecarOptions(), provider.GetRequiredService<TimeProvider>(), provider.GetRequiredService<ILoggerFactory>()))
+        .AddSingleton<SidecarInstruments>()
+        .AddHostedService<SidecarService>()
         .AddSingleton<ModelLoader>()
         .AddSingleton(provider =>
         {

@@ -29,6 +29,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
     public JobOutcome Faulted(JobRecord job, Exception fault) => fault switch
     {
         InputException input => Failed(JobProblems.InvalidInput(input)),
+        ModelException { Transient: true } model => Retry(job, model.Message),
         ModelException model => Failed(JobProblems.ModelUnavailable(job.Model, model.Message)),
         RuntimeException { Retryable: false } runtime => Failed(JobProblems.RuntimeFailed(runtime.Message)),
         MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
 using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Configuration;
 using Myelin.Server.Models;
@@ -99,6 +100,103 @@ public sealed class ModelRepositoryTests : IDisposable
     }
 
     [Fact]
+    public async Task Rescan_NewVersionDoesNotLoad_TheOldOneGoesOnAndTheErrorShows()
+    {
+        var folder = _folders.AddIris();
+        var models = Repository();
+        models.Rescan(settle: false);
+        (await RunAsync(models, "iris")).ShouldNotBeEmpty();
+
+        Directory.CreateDirectory(Path.Combine(folder, "2"));
+        await File.WriteAllTextAsync(Path.Combine(folder, "2", "model.onnx"), "not a network", TestContext.Current.CancellationToken);
+        models.Rescan(settle: false).ShouldBeTrue();
+
+        SpinWait.SpinUntil(() => models.Find("iris")!.Errors.Count > 0, TimeSpan.FromSeconds(20)).ShouldBeTrue();
+        models.Find("iris")!.State.ShouldBe(ModelState.Ready);
+        models.Find("iris")!.Errors[0].Message.ShouldContain("the version before it goes on");
+        (await RunAsync(models, "iris")).ShouldNotBeEmpty();
+        models.Rescan(settle: false).ShouldBeFalse("what did not load is not tried again until it changes");
+
+        File.Delete(Path.Combine(folder, "2", "model.onnx"));
+        File.Copy(Path.Combine(folder, "1", "model.onnx"), Path.Combine(folder, "2", "model.onnx"));
+        models.Rescan(settle: false).ShouldBeTrue();
+        SpinWait.SpinUntil(() => models.Find("iris")!.Definition!.Revision == "2", TimeSpan.FromSeconds(20)).ShouldBeTrue();
+        models.Find("iris")!.Errors.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Rescan_SidecarReplacedFiftyTimesUnderLoad_NoCallFailsAndNoProcessIsLeft()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/python3"), "needs python3");
+        var folder = Path.Combine(_folders.Root, "doubler");
+        Directory.CreateDirectory(Path.Combine(folder, "1"));
+        await File.WriteAllTextAsync(Path.Combine(folder, "serve.py"), """
+            import os
+            from myelin_sidecar import Tensor, model, serve
+
+            @model(name="model", concurrency=4, inputs=[("x", "FP32", [-1])], outputs=[("y", "FP32", [-1]), ("version", "INT64", [1])])
+            def double(call):
+                x = call.tensor("x")
+                return {"y": Tensor.of("FP32", x.shape, [2 * v for v in x.values()]), "version": Tensor.of("INT64", [1], [int(os.environ["NUMBER"])])}
+
+            serve(double)
+            """, TestContext.Current.CancellationToken);
+        Write(0);
+        await using var sidecars = new SidecarSupervisor(new SidecarOptions { RunFolder = Path.Combine(_folders.Root, ".run"), RingBytes = 1 << 20 }, TimeProvider.System, NullLoggerFactory.Instance);
+        var options = new MyelinOptions { Models = _folders.Root };
+        var models = new ModelRepository(options, new ModelLoader(options, sidecars), TimeProvider.System, NullLogger<ModelRepository>.Instance);
+        models.Rescan(settle: false);
+        (await VersionAsync(models)).ShouldBe(0);
+        using var stop = new CancellationTokenSource();
+        var calls = 0;
+        var traffic = Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+        {
+            for (var last = 0L; !stop.IsCancellationRequested; Interlocked.Increment(ref calls))
+            {
+                var version = await VersionAsync(models);
+                version.ShouldBeGreaterThanOrEqualTo(last, "an old version never answers after a new one");
+                last = version;
+            }
+        })).ToArray();
+
+        for (var number = 1; number <= 50; number++)
+        {
+            Write(number);
+            models.Rescan(settle: false).ShouldBeTrue();
+            var end = Environment.TickCount64 + 60_000;
+            while (await VersionAsync(models) != number)
+            {
+                (Environment.TickCount64 < end).ShouldBeTrue($"version {number} is not there after a minute");
+            }
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(traffic);
+        calls.ShouldBeGreaterThan(100);
+        var totals = sidecars.Totals().Single();
+        (totals.Counters.Failed, totals.Counters.Retried, totals.Counters.Restarts).ShouldBe((0, 0, 0));
+        SpinWait.SpinUntil(() => sidecars.List().Count == 1, TimeSpan.FromSeconds(30)).ShouldBeTrue("only the last version is left");
+        models.UnloadAll();
+        SpinWait.SpinUntil(() => sidecars.List().Count == 0, TimeSpan.FromSeconds(30)).ShouldBeTrue();
+
+        void Write(int number) => File.WriteAllText(Path.Combine(folder, "model.yaml"), $$"""
+            task: tensor
+            runtime: sidecar
+            sidecar:
+              command: [/usr/bin/python3, serve.py]
+              environment: {PYTHONPATH: '{{Path.Combine(Shared.Root, "sidecars", "python")}}', NUMBER: {{number}}}
+            """);
+
+        static async Task<long> VersionAsync(ModelRepository models)
+        {
+            using var json = JsonDocument.Parse(await RunAsync(models, "doubler", """{"inputs":[{"name":"x","shape":[2],"datatype":"FP32","data":[1.5,2]}]}"""));
+            var outputs = json.RootElement.GetProperty("outputs");
+            outputs[0].GetProperty("data")[0].GetDouble().ShouldBe(3);
+            return outputs[1].GetProperty("data")[0].GetInt64();
+        }
+    }
+
+    [Fact]
     public void Rescan_FolderGone_ModelIsGone()
     {
         var folder = _folders.AddIris();
@@ -112,10 +210,13 @@ public sealed class ModelRepositoryTests : IDisposable
         models.Rescan(settle: false).ShouldBeFalse();
     }
 
-    private static async Task<byte[]> RunAsync(ModelRepository models, string name)
+    private static Task<byte[]> RunAsync(ModelRepository models, string name) =>
+        RunAsync(models, name, """{"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}""");
+
+    private static async Task<byte[]> RunAsync(ModelRepository models, string name, string json)
     {
         using var lease = await models.AcquireAsync(name, CancellationToken.None);
-        var input = """{"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}"""u8.ToArray();
+        var input = System.Text.Encoding.UTF8.GetBytes(json);
         var files = new Dictionary<string, TaskFile> { ["inputs"] = new("application/json", input) };
         var result = await lease.Task.RunAsync(new TaskInput(files, default(JsonElement)), new Progress<TaskProgress>(), CancellationToken.None);
         return result.Json.ToArray();
@@ -124,6 +225,6 @@ public sealed class ModelRepositoryTests : IDisposable
     private ModelRepository Repository(MyelinOptions? options = null)
     {
         options ??= new MyelinOptions { Models = _folders.Root };
-        return new ModelRepository(options, new ModelLoader(options), TimeProvider.System, NullLogger<ModelRepository>.Instance);
+        return new ModelRepository(options, new ModelLoader(options, new SidecarSupervisor(options.ToSidecarOptions(), TimeProvider.System, NullLoggerFactory.Instance)), TimeProvider.System, NullLogger<ModelRepository>.Instance);
     }
 }

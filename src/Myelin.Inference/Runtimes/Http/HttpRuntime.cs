@@ -33,6 +33,9 @@ public sealed class HttpRuntime : IRuntime
 
     public RuntimeStatistics Statistics => _counter.Statistics;
 
+    /// <summary>What the server calls itself; null where it does not.</summary>
+    public string? Product => _start.Product;
+
     /// <summary>Waits until server and model are ready, and reads what the model takes and gives.</summary>
     /// <exception cref="RuntimeException">Not ready within <see cref="HttpOptions.StartTimeout"/> (retryable); loading failed or there is no such model (not).</exception>
     public static async Task<HttpRuntime> ConnectAsync(HttpOptions options, CancellationToken cancellationToken)

@@ -8,7 +8,8 @@ namespace Myelin.Inference.Runtimes.Http;
 /// <summary>What a server says of itself and its model before the first call.</summary>
 /// <param name="Path">Of the model, such as <c>v2/models/m/versions/1</c>.</param>
 /// <param name="Follow">Calls can be followed.</param>
-internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, IReadOnlyList<TensorSpec> Outputs, RuntimeCapabilities Capabilities, bool Follow)
+/// <param name="Product">What the server calls itself, such as <c>triton/2.40.0</c>.</param>
+internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, IReadOnlyList<TensorSpec> Outputs, RuntimeCapabilities Capabilities, bool Follow, string? Product)
 {
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromMilliseconds(250);
@@ -25,7 +26,7 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
             await ReadyAsync(server, "v2/health/ready", last, patience.Token).ConfigureAwait(false);
             var model = options.Model ?? await OnlyModelAsync(server, patience.Token).ConfigureAwait(false);
             var path = $"v2/models/{Uri.EscapeDataString(model)}{(options.Version is { } version ? $"/versions/{Uri.EscapeDataString(version)}" : "")}";
-            var extensions = await ExtensionsAsync(server, patience.Token).ConfigureAwait(false);
+            var (extensions, product) = await ServerAsync(server, patience.Token).ConfigureAwait(false);
             using var metadata = await server.AskAsync(HttpMethod.Get, path, patience.Token).ConfigureAwait(false);
             if (metadata.Json is null)
             {
@@ -36,7 +37,7 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
             }
 
             await ReadyAsync(server, path + "/ready", last, patience.Token).ConfigureAwait(false);
-            return Read(path, metadata.Json.RootElement, extensions, options);
+            return Read(path, metadata.Json.RootElement, extensions, product, options);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
@@ -84,15 +85,21 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
                 $"say which model of {server.Name} is meant: {(names.Count > 0 ? "there are " + string.Join(", ", names) : "it does not list them")}", retryable: false);
     }
 
-    private static async Task<HashSet<string>> ExtensionsAsync(HttpSidecar server, CancellationToken cancellationToken)
+    private static async Task<(HashSet<string> Extensions, string? Product)> ServerAsync(HttpSidecar server, CancellationToken cancellationToken)
     {
         using var answer = await server.AskAsync(HttpMethod.Get, "v2", cancellationToken).ConfigureAwait(false);
-        return answer.Json?.RootElement is { ValueKind: JsonValueKind.Object } root && root.TryGetProperty("extensions", out var extensions) && extensions.ValueKind == JsonValueKind.Array
-            ? [.. extensions.EnumerateArray().Where(extension => extension.ValueKind == JsonValueKind.String).Select(extension => extension.GetString()!)]
-            : [];
+        if (answer.Json?.RootElement is not { ValueKind: JsonValueKind.Object } root)
+        {
+            return ([], null);
+        }
+
+        var product = root.Text("name") is { } name ? root.Text("version") is { } version ? $"{name}/{version}" : name : null;
+        return root.TryGetProperty("extensions", out var extensions) && extensions.ValueKind == JsonValueKind.Array
+            ? ([.. extensions.EnumerateArray().Where(extension => extension.ValueKind == JsonValueKind.String).Select(extension => extension.GetString()!)], product)
+            : ([], product);
     }
 
-    private static HttpStart Read(string path, JsonElement model, HashSet<string> extensions, HttpOptions options)
+    private static HttpStart Read(string path, JsonElement model, HashSet<string> extensions, string? product, HttpOptions options)
     {
         try
         {
@@ -109,7 +116,8 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
                     follow && (parameters.Flag(OipExtensions.Progress) ?? true),
                     extensions.Contains(OipExtensions.Cancel),
                     parameters.Text(OipExtensions.Task)),
-                follow);
+                follow,
+                product);
         }
         catch (OipException wrong)
         {

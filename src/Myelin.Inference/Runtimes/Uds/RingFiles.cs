@@ -14,8 +14,9 @@ internal static class RingFiles
     /// <summary>
     /// Makes a ring; where the folder has no room (a container's /dev/shm has 64 MiB), one of half the size, and again.
     /// </summary>
+    /// <param name="owner">Whose the file is to be; null for this process's user.</param>
     /// <param name="error">Why it is smaller than wanted or not there; empty where all is well.</param>
-    public static bool TryCreate(string folder, long inputs, long outputs, [NotNullWhen(true)] out SharedRing? ring, out string error)
+    public static bool TryCreate(string folder, long inputs, long outputs, (uint User, uint Group)? owner, [NotNullWhen(true)] out SharedRing? ring, out string error)
     {
         Sweep(folder);
         ring = null;
@@ -23,7 +24,7 @@ internal static class RingFiles
         for (var halvings = 0; halvings < 4; halvings++)
         {
             var path = Path.Combine(folder, $"{Prefix}{Environment.ProcessId}-{RandomNumberGenerator.GetHexString(16, lowercase: true)}");
-            if (SharedRing.TryCreate(path, inputs >> halvings, outputs >> halvings, out ring, out var fault))
+            if (SharedRing.TryCreate(path, inputs >> halvings, outputs >> halvings, owner, out ring, out var fault))
             {
                 return true;
             }

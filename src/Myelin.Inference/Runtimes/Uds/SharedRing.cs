@@ -28,9 +28,10 @@ internal sealed class SharedRing
     /// <param name="path">No file may be there.</param>
     /// <param name="inputs">Bytes of the worker's part.</param>
     /// <param name="outputs">Bytes of the sidecar's part.</param>
+    /// <param name="owner">Whose it is to be; null for this process's user.</param>
     /// <param name="ring">Not null where the answer is true.</param>
     /// <param name="error">Why not, for a person.</param>
-    public static bool TryCreate(string path, long inputs, long outputs, [NotNullWhen(true)] out SharedRing? ring, out string error)
+    public static bool TryCreate(string path, long inputs, long outputs, (uint User, uint Group)? owner, [NotNullWhen(true)] out SharedRing? ring, out string error)
     {
         ring = null;
         (inputs, outputs) = (SidecarLimits.Align(inputs), SidecarLimits.Align(outputs));
@@ -47,6 +48,11 @@ internal sealed class SharedRing
         {
             // Between the two calls above a sweep may have taken it for an orphan.
             (step, fault) = File.Exists(path) ? ("reserve", Libc.Allocate(file, 0, inputs + outputs)) : ("keep", Libc.TryAgain);
+        }
+
+        if (fault == 0 && owner is var (user, group) && Libc.Own(file, user, group) != 0)
+        {
+            (step, fault) = ("give away", Marshal.GetLastPInvokeError());
         }
 
         var address = fault == 0 ? Map(file, inputs + outputs) : -1;

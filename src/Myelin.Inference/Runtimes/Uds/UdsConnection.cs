@@ -91,7 +91,7 @@ public sealed class UdsConnection : IAsyncDisposable
         var problem = "";
         if (options.SharedMemory)
         {
-            RingFiles.TryCreate(options.RingFolder, options.InputRingBytes, options.OutputRingBytes, out ring, out problem);
+            RingFiles.TryCreate(options.RingFolder, options.InputRingBytes, options.OutputRingBytes, options.RingOwner, out ring, out problem);
         }
 
         var connection = new UdsConnection(options, time, socket, ring, firstCall) { RingProblem = problem };
@@ -415,6 +415,12 @@ public sealed class UdsConnection : IAsyncDisposable
             if (call.CancelledAt != 0 && _time.GetElapsedTime(call.CancelledAt, now) > _options.CancelPatience)
             {
                 call.TryTell(new OperationCanceledException(call.CancellationToken));
+            }
+
+            if (_options.CancelTimeout is { } patience && call.CancelledAt != 0 && _time.GetElapsedTime(call.CancelledAt, now) > patience && Models[call.Message.Model].Cancel)
+            {
+                End(new UdsLoss(UdsEnding.Hung, $"the sidecar has not answered a cancelled call for {patience.TotalSeconds:0.#} s"));
+                return;
             }
 
             if (_options.CallTimeout is { } timeout && _time.GetElapsedTime(call.Started, now) > timeout + _options.HangGrace)

@@ -17,6 +17,9 @@ public sealed record UdsOptions
     /// <summary>Where the ring's file is made. Between containers: the folder of the socket, on a volume that both mount at the same path.</summary>
     public string RingFolder { get; init; } = "/dev/shm";
 
+    /// <summary>Whose the file is to be, where the sidecar runs as another user; only root may give files away. Null: the worker's.</summary>
+    public (uint User, uint Group)? RingOwner { get; init; }
+
     /// <summary>Bytes of the ring's part for inputs. Reserved whole at connecting.</summary>
     public long InputRingBytes { get; init; } = 64L << 20;
 
@@ -54,6 +57,9 @@ public sealed record UdsOptions
 
     /// <summary>How long the caller of a cancelled call waits for the sidecar to say that it has stopped.</summary>
     public TimeSpan CancelPatience { get; init; } = TimeSpan.FromMilliseconds(500);
+
+    /// <summary>A model that can cancel and leaves a cancelled call unanswered for so long is taken for hung and the connection ends. Null: never.</summary>
+    public TimeSpan? CancelTimeout { get; init; }
 
     /// <exception cref="ArgumentException">Says which value is wrong, and what it may be.</exception>
     internal void Validate()

@@ -1,0 +1,224 @@
+using System.Text;
+using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Sidecars;
+using Myelin.Protocol;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.Tests.Inference.Sidecars;
+
+/// <summary>Starting, limiting and ending real processes.</summary>
+public sealed class SupervisorTests
+{
+    private static readonly CancellationToken s_token = TestContext.Current.CancellationToken;
+
+    [Theory]
+    [InlineData("uds")]
+    [InlineData("http")]
+    public async Task Open_GoodSidecar_AnswersAndIsDescribed(string transport)
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write(sidecar: $"transport: {transport}");
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        using var x = Tensor.Of<float>("x", ElementType.Float32, [1, 2, 3], 3);
+        using var outputs = await runtime.InferAsync([x], s_token);
+
+        outputs["y"].As<float>().ToArray().ShouldBe([2, 4, 6]);
+        runtime.Capabilities.Transport.ShouldBe(transport);
+        runtime.Capabilities.Concurrency.ShouldBe(4);
+        var status = models.Supervisor.Find(definition)!;
+        status.State.ShouldBe(SidecarState.Ready);
+        status.Transport.ShouldBe(transport);
+        status.Product.ShouldNotBeNull().ShouldStartWith("myelin-python");
+        status.Endpoints.Single().Pid.ShouldNotBeNull();
+        status.Errors.ShouldBeEmpty();
+        status.Counters.Succeeded.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Dispose_Source_LeavesNoProcessAndNoFile()
+    {
+        await using var models = new SidecarModels();
+        var source = await models.OpenAsync(models.Write());
+        var runtime = await source.OpenAsync("model.onnx", s_token);
+        var pid = await SidecarModels.CallAsync(runtime, "pid");
+        Directory.GetFiles(models.RunFolder, "*.pid", SearchOption.AllDirectories).Length.ShouldBe(1);
+
+        await runtime.DisposeAsync();
+        await source.DisposeAsync();
+
+        SidecarModels.IsAlive(pid).ShouldBeFalse();
+        Directory.GetFileSystemEntries(models.RunFolder, "*", SearchOption.AllDirectories).Select(Path.GetFileName).Where(f => !f!.StartsWith("w-", StringComparison.Ordinal)).ShouldBe(["lock"]);
+        models.Supervisor.List().ShouldBeEmpty();
+        models.Supervisor.Totals().Single().Counters.Succeeded.ShouldBe(1, "sums outlive the processes");
+    }
+
+    [Fact]
+    public async Task Start_Environment_IsTheProtocolsAndNothingElse()
+    {
+        Environment.SetEnvironmentVariable("MYELIN_TEST_SECRET", "hunter2");
+        await using var models = new SidecarModels();
+        var definition = models.Write(sidecar: "memory: 4GiB");
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        using var ask = SidecarModels.Number("environment", 0);
+        using var outputs = await runtime.InferAsync([ask], s_token);
+
+        var lines = Encoding.UTF8.GetString(outputs["text"].Bytes.Span[4..]).Split('\n');
+        var variables = lines.Select(l => l.Split('=', 2)).ToDictionary(p => p[0], p => p[1]);
+        variables["MYELIN_SIDECAR_LISTEN"].ShouldStartWith("unix:" + models.RunFolder);
+        variables["MYELIN_MODEL_NAME"].ShouldBe("many");
+        variables["MYELIN_MODEL_REVISION"].ShouldBe("1");
+        variables["MYELIN_MODEL_FOLDER"].ShouldBe(definition.ModelFolder);
+        variables["MYELIN_REVISION_FOLDER"].ShouldBe(definition.Folder);
+        variables["CUDA_VISIBLE_DEVICES"].ShouldBe("");
+        variables["CWD"].ShouldBe(definition.ModelFolder);
+        variables.Keys.Except(["PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "STARTUP", "CUDA_VISIBLE_DEVICES", "PWD", "CWD", "UID", "OLDPWD", "_", "SHLVL", "LC_CTYPE",
+            "MYELIN_SIDECAR_LISTEN", "MYELIN_MODEL_NAME", "MYELIN_MODEL_REVISION", "MYELIN_MODEL_FOLDER", "MYELIN_REVISION_FOLDER"]).ShouldBeEmpty();
+    }
+
+    [Theory]
+    [InlineData("cpu", null, "")]
+    [InlineData("cpu", "0,1", "")]
+    [InlineData("cuda", null, null)]
+    [InlineData("cuda", "2,3", "2,3")]
+    [InlineData("cuda:1", null, "1")]
+    [InlineData("cuda:1", "2,3", "3")]
+    [InlineData("cuda:5", "2,3", "")]
+    public void Devices_OfTheModel_AreCountedAmongTheWorkers(string device, string? visible, string? expected) =>
+        SidecarEnvironment.Devices(device, visible).ShouldBe(expected);
+
+    [Fact]
+    public async Task Start_ProgramThatIsNotThere_IsBrokenAtOnceAndNamesIt()
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write() with { Sidecar = new ModelSidecar { Command = ["no-such-program", "--x"] } };
+
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(definition));
+
+        fault.Errors.Single().Message.ShouldContain("there is no program 'no-such-program'");
+        models.Supervisor.List().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Start_NotReadyInTime_SaysSoAndLeavesNothing()
+    {
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 2 });
+        var definition = models.Write(sidecar: "startTimeout: 700ms", startup: "never");
+
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(definition));
+
+        fault.Message.ShouldContain("not ready within 0.7 s");
+        Directory.GetFiles(models.RunFolder, "*.pid", SearchOption.AllDirectories).ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Start_CrashLoop_IsGivenUpWithTheLastLinesOfTheLog()
+    {
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 3 });
+
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(models.Write(startup: "exit")));
+
+        fault.Message.ShouldContain("given up after 3 failures");
+        fault.Message.ShouldContain("exit code 3");
+        fault.Message.ShouldContain("the flux capacitor is missing");
+        models.Log.Count(line => line.Contains("started as process", StringComparison.Ordinal)).ShouldBe(3);
+    }
+
+    [Fact]
+    public async Task Start_SidecarThatCannotLoad_IsQuoted()
+    {
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 1 });
+
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(models.Write(startup: "refuse")));
+
+        fault.Message.ShouldContain("no such weights");
+    }
+
+    [Fact]
+    public async Task Start_NetworkOfAnotherName_IsTakenWhereItIsTheOnlyOne()
+    {
+        await using var models = new SidecarModels();
+        await using var source = await models.OpenAsync(models.Write(network: "resnet"));
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1);
+    }
+
+    [Fact]
+    public async Task Log_TooMuchAndTooLong_IsCutAndCounted()
+    {
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", LogLinesPerSecond = 20, LogLineLength = 300 });
+        var definition = models.Write(startup: "log");
+        await using var source = await models.OpenAsync(definition);
+
+        models.Log.Count(line => line.StartsWith("many: line", StringComparison.Ordinal)).ShouldBeLessThan(60);
+        models.Log.Max(line => line.Length).ShouldBeLessThan(1200);
+    }
+
+    [Fact]
+    public async Task Stop_ChildrenOfTheSidecar_EndWithIt()
+    {
+        await using var models = new SidecarModels();
+        var source = await models.OpenAsync(models.Write(startup: "child"));
+        await SidecarModels.UntilAsync(() => models.Log.Any(l => l.Contains("many: child ", StringComparison.Ordinal)), "the child's pid in the log");
+        var child = int.Parse(models.Log.First(l => l.Contains("many: child ", StringComparison.Ordinal)).Split(' ')[^1]);
+        SidecarModels.IsAlive(child).ShouldBeTrue();
+
+        await source.DisposeAsync();
+
+        await SidecarModels.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
+    }
+
+    [Fact]
+    public async Task Memory_OverTheLimit_EndsTheProcessAndNotTheWorker()
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write(sidecar: "memory: 128MiB");
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        var limits = models.Supervisor.Find(definition)!.Endpoints.Single().Limits;
+        limits.ShouldBeOneOf("cgroup", "rlimit");
+        (await SidecarModels.CallAsync(runtime, "memory", 16 << 20)).ShouldBeGreaterThan(1);
+
+        var fault = await Should.ThrowAsync<RuntimeException>(() => SidecarModels.CallAsync(runtime, "memory", 512 << 20));
+
+        fault.Retryable.ShouldBeFalse();
+        fault.Message.ShouldContain(limits == "cgroup" ? "more memory than sidecar.memory allows" : "MemoryError");
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1, "it goes on after that");
+    }
+
+    [Fact]
+    public async Task Cpus_Limit_IsHeldByTheKernelWhereItCan()
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write(sidecar: "cpus: 0.5");
+        await using var source = await models.OpenAsync(definition);
+        var endpoint = models.Supervisor.Find(definition)!.Endpoints.Single();
+        Assert.SkipUnless(endpoint.Limits == "cgroup", "needs control groups that may be written");
+
+        var cpu = File.ReadAllLines($"/proc/{endpoint.Pid}/cgroup").First(l => l.Contains("myelin-sidecar-", StringComparison.Ordinal));
+        cpu.ShouldContain("many-1");
+    }
+
+    [Fact]
+    public async Task User_OtherThanRoot_RunsAsThatUserAndStillSharesMemory()
+    {
+        Assert.SkipUnless(Environment.UserName == "root", "needs root");
+        await using var models = new SidecarModels();
+        System.Diagnostics.Process.Start("chmod", ["755", models.Root]).WaitForExit();
+        var definition = models.Write(sidecar: "user: nobody");
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        using var ask = SidecarModels.Number("environment", 0);
+        using var outputs = await runtime.InferAsync([ask], s_token);
+
+        Encoding.UTF8.GetString(outputs["text"].Bytes.Span).ShouldContain("UID=65534");
+        models.Supervisor.Find(definition)!.Counters.RingBytes.ShouldBe(8 << 20);
+    }
+}
