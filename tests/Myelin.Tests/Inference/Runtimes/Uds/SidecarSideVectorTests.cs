@@ -74,7 +74,7 @@ public sealed class SidecarSideVectorTests : IAsyncDisposable
         RingLayout? layout = null;
         if (vector.Context("ring") is { } ring)
         {
-            SharedRing.TryCreate(Path.Combine(_folder.Path, "ring"), (long)ring["inputs"]!["bytes"]!, (long)ring["outputs"]!["bytes"]!, out _ring, out var error).ShouldBeTrue(error);
+            SharedRing.TryCreate(Path.Combine(_folder.Path, "ring"), (long)ring["inputs"]!["bytes"]!, (long)ring["outputs"]!["bytes"]!, owner: null, out _ring, out var error).ShouldBeTrue(error);
             layout = _ring!.Layout;
         }
 
