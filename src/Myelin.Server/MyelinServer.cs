@@ -77,7 +77,7 @@ internal static class MyelinServer
         }
 
         builder.Services.AddGateway(options);
-        builder.Services.AddOpenTopics(gateway: roles.Contains("gateway"), worker: roles.Contains("worker"));
+        builder.Services.AddOpenTopics(gateway: options.Runs("gateway"), worker: options.Runs("worker"));
         more(builder.Services);
         var app = builder.Build();
         app.MapMyelin();
