@@ -67,6 +67,8 @@ internal sealed class FolderArtifacts : IArtifacts
         }
     }
 
+    public Uri? Link(string job, string name, string contentType, string disposition) => null;
+
     public ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
     {
         try

@@ -2,7 +2,7 @@ namespace Myelin.Server.Artifacts;
 
 /// <summary>
 /// Blobs of jobs by (job id, name). Streamed, content hash recorded, atomic: a blob is whole or not there.
-/// Implementations: folder, S3. A full disk is an <see cref="ArtifactsFullException"/>.
+/// Implementations: folder, S3. A full disk is an <see cref="ArtifactsFullException"/>, a store that is away an <see cref="ArtifactsUnavailableException"/>.
 /// </summary>
 internal interface IArtifacts
 {
@@ -12,11 +12,20 @@ internal interface IArtifacts
     /// <summary>Opens a blob for reading with seeking; null when there is none.</summary>
     ValueTask<Stream?> OpenAsync(string job, string name, CancellationToken cancellationToken);
 
-    /// <summary>Deletes every blob of a job; no error when there is none.</summary>
+    /// <summary>
+    /// An address at which whoever holds it reads the blob from the store itself, for a while; null where the store has
+    /// no such addresses. Does not look whether the blob is there.
+    /// </summary>
+    Uri? Link(string job, string name, string contentType, string disposition);
+
+    /// <summary>Deletes every blob of a job, half-written ones too; no error when there is none.</summary>
     ValueTask DeleteAsync(string job, CancellationToken cancellationToken);
 
-    /// <summary>Jobs that have blobs, for finding orphans, oldest first.</summary>
+    /// <summary>Jobs that have blobs, or half-written ones, for finding orphans, oldest first.</summary>
     IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync(CancellationToken cancellationToken);
 }
 
 internal sealed class ArtifactsFullException(string message, Exception? inner = null) : IOException(message, inner);
+
+/// <summary>The store is away or refuses us; nothing is known to be lost, and the same again may work later.</summary>
+internal sealed class ArtifactsUnavailableException(string message, Exception? inner = null) : IOException(message, inner);

@@ -39,6 +39,8 @@ internal sealed record MyelinOptions
 
     public StorageOptions Storage { get; init; } = new();
 
+    public ArtifactsOptions Artifacts { get; init; } = new();
+
     public JobsOptions Jobs { get; init; } = new();
 
     public WorkerOptions Worker { get; init; } = new();

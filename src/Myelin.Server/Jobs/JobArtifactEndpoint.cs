@@ -23,6 +23,12 @@ internal sealed class JobArtifactEndpoint(JobService jobs)
             return JobReadEndpoints.Purged(job);
         }
 
+        if (context.Request.Query["redirect"] == "true" && jobs.LinkArtifact(job, name, blob => Disposition(blob.ContentType, name)) is { } link)
+        {
+            context.Response.Headers.CacheControl = "no-store";
+            return TypedResults.Redirect(link.AbsoluteUri, permanent: false, preserveMethod: true);
+        }
+
         if (await jobs.OpenArtifactAsync(job, name, context.RequestAborted) is not var (blob, content))
         {
             return new ProblemResult(ProblemTypes.NotFound, $"the job has no artifact of this name; its 'inputs' and 'artifacts' list their addresses");

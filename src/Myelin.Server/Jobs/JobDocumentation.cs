@@ -21,5 +21,7 @@ internal static class JobDocumentation
     public static readonly ParameterNote Model = new("model", In.Query, "Only jobs of this model.", "faces");
     public static readonly ParameterNote State = new("state", In.Query, "Only jobs in this state: queued, running, succeeded, failed, cancelled, expired.", "succeeded");
     public static readonly ParameterNote Cursor = new("cursor", In.Query, "`nextCursor` of the page before.", null);
+    public static readonly ParameterNote Redirect = new(
+        "redirect", In.Query, "`true` answers 307 with an address in the store of blobs where it has such (S3), so that the bytes do not pass this server; else the bytes come as usual.", "true");
     public static readonly ParameterNote Limit = new("limit", In.Query, "Jobs of one page, 1 to 100.", "20");
 }

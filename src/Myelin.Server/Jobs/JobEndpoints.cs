@@ -44,6 +44,7 @@ internal static class JobEndpoints
         jobs.MapMethods("{id}/artifacts/{name}", ["GET", "HEAD"], (string id, string name, HttpContext context, JobArtifactEndpoint endpoint) => endpoint.HandleAsync(id, name, context))
             .WithName("getArtifact").WithSummary("The bytes of an input or result, whole or in ranges")
             .Produces<byte[]>(contentType: "application/octet-stream").Produces<byte[]>(StatusCodes.Status206PartialContent, "application/octet-stream")
+            .Produces(StatusCodes.Status307TemporaryRedirect).WithMetadata(JobDocumentation.Redirect)
             .Problems(ProblemTypes.NotFound, ProblemTypes.Gone, ProblemTypes.RangeNotSatisfiable);
 
         jobs.MapGet("{id}/preview", (string id, HttpContext context, JobArtifactEndpoint endpoint) => endpoint.PreviewAsync(id, context))

@@ -46,6 +46,10 @@ internal sealed class JobInputs(IJobStore store, IArtifacts artifacts, MyelinOpt
             ? Blobs.Reading(content)
             : await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false);
 
+    /// <summary>An address in the store of blobs; null for small inputs, which are in the database, and stores without addresses.</summary>
+    public Uri? Link(string id, JobArtifact input, string disposition) =>
+        input.Size <= LargestSmall ? null : artifacts.Link(id, JobBlobs.InputName(input.Name), input.ContentType, disposition);
+
     /// <summary>The whole content; null when it is gone.</summary>
     public async ValueTask<ReadOnlyMemory<byte>?> ReadAsync(string id, JobArtifact input, CancellationToken cancellationToken)
     {

@@ -133,6 +133,14 @@ internal sealed partial class JobService(
             : null;
     }
 
+    /// <summary>Where whoever holds the address reads a blob from the store itself; null when the blob or such a store is not there.</summary>
+    public Uri? LinkArtifact(JobRecord job, string name, Func<JobArtifact, string> disposition) =>
+        job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name) is { } input
+            ? inputs.Link(job.Id, input, disposition(input))
+            : job.Artifacts.FirstOrDefault(a => a.Name == name) is { } result
+                ? artifacts.Link(job.Id, JobBlobs.ResultName(job.Attempt, name), result.ContentType, disposition(result))
+                : null;
+
     /// <summary>The newest preview of a running job, a JPEG; null when there is none.</summary>
     public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
 
@@ -215,6 +223,11 @@ internal sealed partial class JobService(
         {
             // Perhaps stored: the blobs stay, and the sweep takes them where there is no row.
             blobs = false;
+            throw;
+        }
+        catch (ArtifactsUnavailableException)
+        {
+            blobs = false; // nor could they be deleted now; the sweep takes those that were stored
             throw;
         }
         finally

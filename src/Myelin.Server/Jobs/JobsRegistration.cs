@@ -21,7 +21,7 @@ internal static class JobsRegistration
         services.AddSingleton<JobInstruments>();
         services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
         services.AddBus();
-        services.AddSingleton<IArtifacts>(p => new FolderArtifacts(Path.Combine(p.GetRequiredService<MyelinOptions>().Data, "artifacts")));
+        services.AddArtifacts();
         services.AddSingleton<JobInputs>();
         services.AddSingleton<JobIds>();
         services.TryAddSingleton<SettleParameters>((_, parameters) => parameters);

@@ -68,6 +68,8 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         ArtifactsFullException or StorageFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
         StorageUnavailableException => Problems.Of(
             ProblemTypes.StorageUnavailable, "the database does not answer; send the same request again after Retry-After, a job with an Idempotency-Key so that it is accepted once"),
+        ArtifactsUnavailableException => Problems.Of(
+            ProblemTypes.StorageUnavailable, "the store of pictures and results does not answer; send the same request again after Retry-After"),
         _ => Problems.Of(ProblemTypes.Internal, "the request failed; the server's log says why"),
     };
 

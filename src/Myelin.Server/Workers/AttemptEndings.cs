@@ -35,8 +35,8 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),
         RuntimeException => Retry(job, fault.Message),
 
-        // The disk is no fault of the job's: it waits for space, however long that takes.
-        ArtifactsFullException => new JobOutcome(JobState.Queued) { RetryAt = time.GetUtcNow() + s_spaceDelay },
+        // The store of blobs is no fault of the job's: it waits for space or for its return, however long that takes.
+        ArtifactsFullException or ArtifactsUnavailableException => new JobOutcome(JobState.Queued) { RetryAt = time.GetUtcNow() + s_spaceDelay },
         _ => Retry(job, $"{fault.GetType().Name}: {fault.Message}"),
     };
 

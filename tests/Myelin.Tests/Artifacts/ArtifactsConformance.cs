@@ -86,7 +86,7 @@ public abstract class ArtifactsConformance
     }
 
     /// <summary>Gives some bytes, then breaks, as a caller's connection.</summary>
-    private sealed class FailingStream(int after) : MemoryStream(new byte[after])
+    private protected sealed class FailingStream(int after) : MemoryStream(new byte[after])
     {
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {

@@ -1,0 +1,207 @@
+using System.Net;
+using System.Runtime.CompilerServices;
+using Amazon.Runtime;
+using Amazon.S3;
+using Amazon.S3.Model;
+using Myelin.Server.Configuration;
+
+namespace Myelin.Server.Artifacts.S3;
+
+/// <summary>
+/// Blobs as objects <c>&lt;prefix&gt;&lt;job&gt;/&lt;name&gt;</c> of a bucket. S3 makes an object visible whole or not at
+/// all, and answers once it is stored. Small blobs are one request; larger ones go in parts, one of which is in memory.
+/// </summary>
+internal sealed class S3Artifacts : IArtifacts, IDisposable
+{
+    private readonly AmazonS3Client _client;
+    private readonly AmazonS3Client _links;
+    private readonly S3Options _options;
+
+    public S3Artifacts(S3Options options)
+    {
+        _options = options;
+        _client = Client(options, options.Endpoint);
+        _links = LinkEndpoint == options.Endpoint ? _client : Client(options, LinkEndpoint);
+    }
+
+    private string LinkEndpoint => _options.LinkEndpoint.Length > 0 ? _options.LinkEndpoint : _options.Endpoint;
+
+    public async ValueTask<JobArtifact> PutAsync(string job, string name, string contentType, Stream content, CancellationToken cancellationToken)
+    {
+        var upload = new S3Upload(_client, _options.Bucket, Key(job, BlobName.Checked(name)), contentType, _options.PartBytes);
+        var (size, hash) = await upload.RunAsync(content, cancellationToken).ConfigureAwait(false);
+        return new JobArtifact(name, contentType, size, hash);
+    }
+
+    public async ValueTask<Stream?> OpenAsync(string job, string name, CancellationToken cancellationToken)
+    {
+        var key = Key(job, BlobName.Checked(name));
+        try
+        {
+            // At once with its content: most are read from the begin to the end.
+            var answer = await _client.GetObjectAsync(_options.Bucket, key, cancellationToken).ConfigureAwait(false);
+            return new S3BlobStream(_client, _options.Bucket, key, answer);
+        }
+        catch (NoSuchKeyException)
+        {
+            return null;
+        }
+        catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
+        {
+            throw S3Faults.ToArtifacts(fault);
+        }
+    }
+
+    /// <summary>Signed here, without a request. What a browser does with the bytes is signed too.</summary>
+    public Uri Link(string job, string name, string contentType, string disposition) => new(_links.GetPreSignedURL(new GetPreSignedUrlRequest
+    {
+        BucketName = _options.Bucket,
+        Key = Key(job, BlobName.Checked(name)),
+        Protocol = LinkEndpoint.StartsWith("http:", StringComparison.OrdinalIgnoreCase) ? Amazon.S3.Protocol.HTTP : Amazon.S3.Protocol.HTTPS,
+        Expires = TimeProvider.System.GetUtcNow().UtcDateTime + _options.LinkLifetime, // the SDK signs by this clock
+        ResponseHeaderOverrides = new ResponseHeaderOverrides { ContentType = contentType, ContentDisposition = disposition },
+    }));
+
+    public async ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
+    {
+        var prefix = Key(job, "");
+        foreach (var upload in await UploadsAsync(prefix, cancellationToken).ConfigureAwait(false))
+        {
+            await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken).ConfigureAwait(false);
+        }
+
+        ListObjectsV2Response page;
+        do
+        {
+            // From the begin each time: what was listed before is gone.
+            page = await PageAsync(prefix, null, cancellationToken).ConfigureAwait(false);
+            if (page.S3Objects is { Count: > 0 } found)
+            {
+                var request = new DeleteObjectsRequest { BucketName = _options.Bucket, Quiet = true, Objects = [.. found.Select(blob => new KeyVersion { Key = blob.Key })] };
+                await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken).ConfigureAwait(false);
+            }
+        }
+        while (page.IsTruncated == true);
+    }
+
+    public async IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var unfinished = new SortedDictionary<string, DateTimeOffset>(StringComparer.Ordinal);
+        foreach (var upload in await UploadsAsync(_options.Prefix, cancellationToken).ConfigureAwait(false))
+        {
+            unfinished[JobOf(upload.Key)] = Time(upload.Initiated);
+        }
+
+        // Keys come in order: a job's objects stand together, and ids sort by time of acceptance.
+        (string Job, DateTimeOffset Created)? current = null;
+        string? after = null;
+        do
+        {
+            var page = await PageAsync(_options.Prefix, after, cancellationToken).ConfigureAwait(false);
+            foreach (var blob in page.S3Objects ?? [])
+            {
+                var (job, modified) = (JobOf(blob.Key), Time(blob.LastModified));
+                if (current is { } done && done.Job != job)
+                {
+                    yield return done;
+                    current = null;
+                }
+
+                unfinished.Remove(job); // its objects lead to it
+                current = (job, current is { } same && same.Created > modified ? same.Created : modified);
+            }
+
+            after = page.IsTruncated == true ? page.NextContinuationToken : null;
+        }
+        while (after is not null);
+
+        foreach (var (job, created) in unfinished.Select(pair => (pair.Key, pair.Value)).Prepend(current ?? ("", default)))
+        {
+            if (job.Length > 0)
+            {
+                yield return (job, created);
+            }
+        }
+    }
+
+    /// <summary>Asks for the bucket with our keys.</summary>
+    /// <exception cref="ArtifactsUnavailableException">It is not there or refuses us.</exception>
+    public Task CheckAsync(CancellationToken cancellationToken) => PageAsync(_options.Prefix, null, cancellationToken);
+
+    public void Dispose()
+    {
+        _client.Dispose();
+        _links.Dispose();
+    }
+
+    private static AmazonS3Client Client(S3Options options, string endpoint)
+    {
+        var config = new AmazonS3Config
+        {
+            ForcePathStyle = options.PathStyle && endpoint.Length > 0,
+            Timeout = options.Timeout,
+            MaxErrorRetry = options.Retries,
+            RetryMode = RequestRetryMode.Standard,
+
+            // The signature covers the content's hash already; further checksums are headers that older servers refuse.
+            RequestChecksumCalculation = RequestChecksumCalculation.WHEN_REQUIRED,
+            ResponseChecksumValidation = ResponseChecksumValidation.WHEN_REQUIRED,
+        };
+        if (endpoint.Length > 0)
+        {
+            (config.ServiceURL, config.AuthenticationRegion) = (endpoint, options.Region);
+        }
+        else
+        {
+            config.RegionEndpoint = Amazon.RegionEndpoint.GetBySystemName(options.Region);
+        }
+
+        return options.AccessKey.Length > 0
+            ? new AmazonS3Client(new BasicAWSCredentials(options.AccessKey, options.SecretKey), config)
+            : new AmazonS3Client(config);
+    }
+
+    private string Key(string job, string name) => $"{_options.Prefix}{BlobName.Checked(job)}/{name}";
+
+    /// <summary>Empty for a key that is not one of ours.</summary>
+    private string JobOf(string key)
+    {
+        var end = key.IndexOf('/', _options.Prefix.Length);
+        return end > 0 && key[_options.Prefix.Length..end] is var job && BlobName.IsValid(job) ? job : "";
+    }
+
+    private static DateTimeOffset Time(DateTime? time) => new((time ?? DateTime.UnixEpoch).ToUniversalTime(), TimeSpan.Zero);
+
+    private Task<ListObjectsV2Response> PageAsync(string prefix, string? after, CancellationToken cancellationToken) =>
+        AskAsync(() => _client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _options.Bucket, Prefix = prefix, ContinuationToken = after }, cancellationToken), cancellationToken);
+
+    /// <summary>Uploads in parts that have not ended, of processes that were killed; at most a thousand, the sweep comes again.</summary>
+    private async Task<List<MultipartUpload>> UploadsAsync(string prefix, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var request = new ListMultipartUploadsRequest { BucketName = _options.Bucket, Prefix = prefix };
+            return (await _client.ListMultipartUploadsAsync(request, cancellationToken).ConfigureAwait(false)).MultipartUploads ?? [];
+        }
+        catch (AmazonS3Exception fault) when (fault.StatusCode == HttpStatusCode.NotImplemented)
+        {
+            return []; // small servers have no such list
+        }
+        catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
+        {
+            throw S3Faults.ToArtifacts(fault);
+        }
+    }
+
+    private static async Task<T> AskAsync<T>(Func<Task<T>> ask, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await ask().ConfigureAwait(false);
+        }
+        catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
+        {
+            throw S3Faults.ToArtifacts(fault);
+        }
+    }
+}
