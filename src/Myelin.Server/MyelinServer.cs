@@ -29,7 +29,7 @@ internal static class MyelinServer
         try
         {
             await using var app = Build(options);
-            if (await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), CancellationToken.None) is { } refusal)
+            if (options.Runs("gateway") && await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), CancellationToken.None) is { } refusal)
             {
                 await Console.Error.WriteLineAsync(refusal);
                 return 1;
@@ -76,13 +76,23 @@ internal static class MyelinServer
             builder.Services.AddCoordinator();
         }
 
-        builder.Services.AddGateway(options);
+        builder.Services.AddOperations(options);
+        if (options.Runs("gateway"))
+        {
+            builder.Services.AddGateway();
+        }
+
         builder.Services.AddOpenTopics(gateway: options.Runs("gateway"), worker: options.Runs("worker"));
         more(builder.Services);
         var app = builder.Build();
-        app.MapMyelin();
-        app.MapCatalogue();
-        app.MapImages();
+        app.UseMyelin();
+        app.MapTelemetry();
+        if (options.Runs("gateway"))
+        {
+            app.MapGateway();
+            app.MapCatalogue();
+            app.MapImages();
+        }
 
         // From the first word of a shutdown on nothing more is accepted; what was accepted is drained or kept.
         app.Lifetime.ApplicationStopping.Register(() => app.Services.GetRequiredService<JobService>().Close());
@@ -92,6 +102,13 @@ internal static class MyelinServer
     private static void Greet(WebApplication app)
     {
         var address = app.Urls.First().Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal);
+        var options = app.Services.GetRequiredService<MyelinOptions>();
+        if (!options.Runs("gateway"))
+        {
+            Console.WriteLine($"\n  Myelin is ready as {options.Roles}: {address}/health/ready   {address}/metrics\n");
+            return;
+        }
+
         Console.WriteLine($"""
 
               Myelin is ready: {address}      API: {address}/docs

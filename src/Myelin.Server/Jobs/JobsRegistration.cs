@@ -35,6 +35,15 @@ internal static class JobsRegistration
         return services;
     }
 
+    /// <summary>Whether work fits its model: for those who take jobs, and those who take frames.</summary>
+    public static IServiceCollection AddSubmissionCheck(this IServiceCollection services)
+    {
+        services.TryAddSingleton<SubmissionParts>();
+        services.TryAddSingleton<SubmissionCheck>();
+        services.TryAddSingleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), p.GetRequiredService<TimeProvider>()));
+        return services;
+    }
+
     /// <summary>The upkeep of jobs: any number of processes may have it, one at a time does it.</summary>
     public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddSingleton<QueueSweep>().AddHostedService<Coordinator>();
 }

@@ -1,3 +1,5 @@
+using Myelin.Server.Jobs;
+
 namespace Myelin.Server.Streams;
 
 internal static class StreamsRegistration
@@ -16,7 +18,7 @@ internal static class StreamsRegistration
 
         if (worker)
         {
-            services.AddSingleton<FrameInstruments>().AddSingleton<FrameWork>().AddHostedService<FrameTopics>();
+            services.AddSubmissionCheck().AddSingleton<FrameInstruments>().AddSingleton<FrameWork>().AddHostedService<FrameTopics>();
         }
 
         return services;

@@ -11,21 +11,17 @@ using Myelin.Server.Webhooks;
 
 namespace Myelin.Server.Web;
 
-/// <summary>The gateway role: what answers HTTP. The composition root calls the two methods; the rest is in the capabilities' folders.</summary>
+/// <summary>
+/// What answers HTTP. Every process has health, metrics and the guards before them; the API and the page are the gateway
+/// role's. The composition root calls these methods; the rest is in the capabilities' folders.
+/// </summary>
 internal static class Gateway
 {
     private static readonly TimeSpan s_uploadGrace = TimeSpan.FromSeconds(10);
 
-    /// <summary>Needs <see cref="MyelinOptions"/>, and what AddJobs and AddModels bring.</summary>
-    public static IServiceCollection AddGateway(this IServiceCollection services, MyelinOptions options)
+    /// <summary>What every process has. Needs <see cref="MyelinOptions"/>, and what AddJobs brings.</summary>
+    public static IServiceCollection AddOperations(this IServiceCollection services, MyelinOptions options)
     {
-        services.ConfigureHttpJsonOptions(json =>
-        {
-            // For the OpenAPI document; answers are written by JsonReply from the same context.
-            json.SerializerOptions.TypeInfoResolverChain.Insert(0, JsonContext.Default);
-            json.SerializerOptions.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
-            json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
-        });
         services.Configure<KestrelServerOptions>(kestrel =>
         {
             kestrel.AddServerHeader = false;
@@ -39,11 +35,24 @@ internal static class Gateway
         services.TryAddSingleton<InferenceInstruments>();
         services.TryAddSingleton<Readiness>();
         services.TryAddSingleton(KeyStores.Of);
+        services.AddHostedService<TraceExport>();
+        services.AddRouting();
+        return services;
+    }
+
+    /// <summary>The public API. Needs what <see cref="AddOperations"/>, AddJobs and AddModels bring.</summary>
+    public static IServiceCollection AddGateway(this IServiceCollection services)
+    {
+        services.ConfigureHttpJsonOptions(json =>
+        {
+            // For the OpenAPI document; answers are written by JsonReply from the same context.
+            json.SerializerOptions.TypeInfoResolverChain.Insert(0, JsonContext.Default);
+            json.SerializerOptions.DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull;
+            json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.CamelCase;
+        });
         services.TryAddSingleton<BodyBudget>();
         services.TryAddSingleton<SubmissionReader>();
-        services.TryAddSingleton<SubmissionParts>();
-        services.TryAddSingleton<SubmissionCheck>();
-        services.TryAddSingleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), p.GetRequiredService<TimeProvider>()));
+        services.AddSubmissionCheck();
         services.TryAddSingleton<JobSubmitEndpoint>();
         services.TryAddSingleton<JobReadEndpoints>();
         services.TryAddSingleton<JobEventsEndpoint>();
@@ -52,13 +61,12 @@ internal static class Gateway
         services.TryAddSingleton<BusPost>();
         services.TryAddSingleton<WebhookPost>();
         services.AddHostedService<WebhookSender>();
-        services.AddHostedService<TraceExport>();
         services.AddMyelinOpenApi();
-        services.AddRouting();
         return services;
     }
 
-    public static WebApplication MapMyelin(this WebApplication app)
+    /// <summary>The way of every request, up to its endpoint.</summary>
+    public static WebApplication UseMyelin(this WebApplication app)
     {
         // Listens from the first request on, not from the first scrape.
         app.Services.GetRequiredService<MetricsPage>();
@@ -71,12 +79,20 @@ internal static class Gateway
         app.UseMiddleware<FaultMiddleware>();
         app.UseMiddleware<AccountsMiddleware>();
         app.UseMiddleware<SiteMiddleware>();
-        app.UsePage();
+        if (app.Services.GetRequiredService<MyelinOptions>().Runs("gateway"))
+        {
+            app.UsePage();
+        }
+
         app.UseRouting();
         app.UseMiddleware<ScopeMiddleware>();
+        return app;
+    }
+
+    public static WebApplication MapGateway(this WebApplication app)
+    {
         app.MapJobs();
         app.MapModels();
-        app.MapTelemetry();
         app.MapMyelinOpenApi();
         return app;
     }

@@ -1,0 +1,143 @@
+using System.Diagnostics;
+using System.Net;
+using Myelin.Protocol;
+using Myelin.Testing;
+using Shouldly;
+using Xunit;
+
+namespace Myelin.EndToEnd.Distributed;
+
+/// <summary>Gateways, workers and a coordinator as processes of their own: what one does, the others see.</summary>
+public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFixture>, IAsyncLifetime
+{
+    private static CancellationToken Token => TestContext.Current.CancellationToken;
+
+    private Cluster Cluster { get; set; } = null!;
+
+    public async ValueTask InitializeAsync() => Cluster = await fixture.StartAsync();
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    [Fact]
+    public async Task Job_SubmittedToOneGateway_RunsOnAWorkerAndIsReadFromTheOther()
+    {
+        var submitted = await Cluster.Gateways[0].Client().SubmitAsync(ClusterCalls.Faces(), Token);
+
+        var ended = await Cluster.Gateways[1].Client().WaitAsync(submitted.Id, Token);
+
+        ended.State.ShouldBe(JobState.Succeeded, ended.Error?.Detail);
+        ended.Result!.Value.GetProperty("detections").GetArrayLength().ShouldBeGreaterThan(0);
+        var picture = await Cluster.Gateways[1].Http.GetByteArrayAsync(new Uri(ended.Artifacts.Single().Url!, UriKind.Relative), Token);
+        picture.Length.ShouldBe((int)ended.Artifacts.Single().Size);
+    }
+
+    [Fact]
+    public async Task Events_OfAJobInAnotherProcess_ComeThroughEitherGatewayWithPreviews()
+    {
+        var submitted = await Cluster.Gateways[0].Client().SubmitAsync(ClusterCalls.Picture(steps: 60), Token);
+        var watched = await Task.WhenAll(Cluster.Gateways.Select(gateway => WatchAsync(gateway, submitted.Id)));
+
+        foreach (var (events, preview) in watched)
+        {
+            events.Select(e => e.Id).ShouldBeInOrder(SortDirection.Ascending);
+            events.Select(e => e.Id).ShouldBeUnique();
+            events.Count(e => e.Kind == "progress").ShouldBeGreaterThan(5);
+            events[^1].Kind.ShouldBe("end");
+            events[^1].Job.State.ShouldBe(JobState.Succeeded, events[^1].Job.Error?.Detail);
+            preview.ShouldNotBeNull("no preview came");
+            preview.AsSpan(0, 2).ToArray().ShouldBe([0xff, 0xd8], "a preview is a JPEG");
+        }
+    }
+
+    [Fact]
+    public async Task Cancel_ThroughOneGateway_EndsTheJobOnAWorkerWithinASecond()
+    {
+        var client = Cluster.Gateways[0].Client();
+        var submitted = await Cluster.Gateways[1].Client().SubmitAsync(ClusterCalls.Picture(steps: 150), Token);
+        var other = await Cluster.Gateways[1].Client().SubmitAsync(ClusterCalls.Picture(steps: 40), Token);
+        (await client.StepAsync(submitted.Id, 3, Token)).State.ShouldBe(JobState.Running);
+
+        var clock = Stopwatch.StartNew();
+        var cancelled = await client.CancelAsync(submitted.Id, Token);
+
+        // A second is the promise; the rest is for a machine that does other things too.
+        cancelled.State.ShouldBe(JobState.Cancelled, $"after {clock.Elapsed}");
+        clock.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(3));
+        (await client.WaitAsync(other.Id, Token)).State.ShouldBe(JobState.Succeeded, "only the one job is touched");
+    }
+
+    [Fact]
+    public async Task Worker_KilledInMidJob_AnotherFinishesIt()
+    {
+        var client = Cluster.Gateways[0].Client();
+        var submitted = await client.SubmitAsync(ClusterCalls.Picture(steps: 150), Token);
+        (await client.StepAsync(submitted.Id, 3, Token)).State.ShouldBe(JobState.Running);
+        var runner = await Cluster.RunnerAsync(submitted.Id, Token);
+
+        await runner.ShouldNotBeNull().KillAsync();
+        var ended = await client.WaitAsync(submitted.Id, Token);
+
+        ended.State.ShouldBe(JobState.Succeeded, ended.Error?.Detail);
+        ended.Attempt.ShouldBe(2);
+        await runner.StartAsync(Token);
+    }
+
+    [Fact]
+    public async Task Worker_ThatJoinsLater_TakesWork()
+    {
+        var client = Cluster.Gateways[0].Client();
+        var submitted = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => client.SubmitAsync(ClusterCalls.Picture(steps: 150), Token)));
+
+        // Both workers are taken, at one job each, and there is more than they can finish meanwhile.
+        var late = await Cluster.AddWorkerAsync(Token);
+        var taken = "";
+        for (var waited = Stopwatch.StartNew(); taken.Length == 0; await Task.Delay(50, Token))
+        {
+            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(60), "the late worker took nothing");
+            foreach (var job in submitted)
+            {
+                taken = await Cluster.RunnerAsync(job.Id, Token) == late ? job.Id : taken;
+            }
+        }
+
+        (await client.WaitAsync(taken, Token)).State.ShouldBe(JobState.Succeeded);
+        await Task.WhenAll(submitted.Select(job => client.CancelAsync(job.Id, Token)));
+        (await late.TerminateAsync(TimeSpan.FromSeconds(60))).ShouldBe(0);
+    }
+
+    [Fact]
+    public async Task Worker_PublicApi_IsNotThere()
+    {
+        foreach (var process in (ServerProcess[])[Cluster.Workers[0], Cluster.Coordinators[0]])
+        {
+            (await StatusAsync(process, "/health/live")).ShouldBe(HttpStatusCode.OK);
+            (await StatusAsync(process, "/health/ready")).ShouldBe(HttpStatusCode.OK);
+            (await process.Http.GetStringAsync(new Uri("/metrics", UriKind.Relative), Token)).ShouldContain("myelin_");
+            (await StatusAsync(process, "/v1/jobs")).ShouldBe(HttpStatusCode.NotFound);
+            (await StatusAsync(process, "/v1/models")).ShouldBe(HttpStatusCode.NotFound);
+            (await StatusAsync(process, "/")).ShouldBe(HttpStatusCode.NotFound);
+        }
+    }
+
+    private static async Task<HttpStatusCode> StatusAsync(ServerProcess process, string path)
+    {
+        using var response = await process.Http.GetAsync(new Uri(path, UriKind.Relative), Token);
+        return response.StatusCode;
+    }
+
+    private static async Task<(List<JobEvent> Events, byte[]? Preview)> WatchAsync(ServerProcess gateway, string id)
+    {
+        var events = new List<JobEvent>();
+        byte[]? preview = null;
+        await foreach (var update in gateway.Client().EventsAsync(id, Token))
+        {
+            events.Add(update);
+            if (update is { Kind: "progress", Job.Progress.Preview: { } address } && preview is null)
+            {
+                preview = await gateway.Http.GetByteArrayAsync(new Uri(address, UriKind.Relative), Token);
+            }
+        }
+
+        return (events, preview);
+    }
+}
