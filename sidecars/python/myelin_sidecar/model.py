@@ -35,8 +35,9 @@ class Context:
     @staticmethod
     def from_environment(progress: Callable[[int, int], None] = lambda step, steps: None) -> "Context":
         folder = Path(os.environ.get("MYELIN_MODEL_FOLDER") or os.getcwd())
-        return Context(os.environ.get("MYELIN_MODEL_NAME") or "model", os.environ.get("MYELIN_MODEL_REVISION") or "1",
-                       folder, Path(os.environ.get("MYELIN_REVISION_FOLDER") or folder), progress)
+        revision = os.environ.get("MYELIN_MODEL_REVISION") or "1"
+        weights = Path(os.environ.get("MYELIN_REVISION_FOLDER") or folder / revision)
+        return Context(os.environ.get("MYELIN_MODEL_NAME") or "model", revision, folder, weights if weights.is_dir() else folder, progress)
 
 
 class Model:

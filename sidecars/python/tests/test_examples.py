@@ -39,7 +39,7 @@ def process(example):
     """As the supervisor starts it."""
     folder = EXAMPLES / example
     return Process(str(folder / "serve.py"), folder=str(folder), environment={
-        "PYTHONPATH": SDK, "PYTHONDONTWRITEBYTECODE": "1", "MYELIN_MODEL_NAME": example, "MYELIN_MODEL_FOLDER": str(folder), "MYELIN_REVISION_FOLDER": str(folder / "1")})
+        "PYTHONPATH": SDK, "PYTHONDONTWRITEBYTECODE": "1", "MYELIN_MODEL_NAME": example, "MYELIN_MODEL_FOLDER": str(folder)})
 
 
 class Folders(unittest.TestCase):
