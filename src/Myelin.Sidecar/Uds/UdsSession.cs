@@ -372,13 +372,11 @@ internal sealed class UdsSession
         }
         catch (BadFrameException fault)
         {
-            _writer.Add(FrameType.Error, 0, new SidecarError(SidecarErrors.BadFrame, fault.Message, Retryable: true).Write());
-            _writer.Flush();
+            _writer.SayLast(FrameType.Error, 0, new SidecarError(SidecarErrors.BadFrame, fault.Message, Retryable: true).Write());
         }
         catch (VersionMismatchException fault)
         {
-            _writer.Add(FrameType.Error, 0, new SidecarError(SidecarErrors.VersionMismatch, fault.Message).Write());
-            _writer.Flush();
+            _writer.SayLast(FrameType.Error, 0, new SidecarError(SidecarErrors.VersionMismatch, fault.Message).Write());
         }
         catch (Exception fault)
         {

@@ -18,6 +18,9 @@ internal sealed class FrameWriter(UdsSocket socket, int most)
     /// <summary>What a caller sends for others before the thread takes over.</summary>
     private const int CallersShare = 1024 * 1024;
 
+    /// <summary>For a peer that still reads; one that does not must not hold up the end.</summary>
+    private static readonly TimeSpan s_lastPatience = TimeSpan.FromMilliseconds(200);
+
     private static readonly byte[] s_zeros = new byte[Chunk];
 
     private readonly object _gate = new();
@@ -95,6 +98,19 @@ internal sealed class FrameWriter(UdsSocket socket, int most)
 
         message.Sent?.Invoke();
         return true;
+    }
+
+    /// <summary>
+    /// Adds the frame after which the connection is closed, and waits a moment until it has left: another thread may be
+    /// sending, and closing would cut it off.
+    /// </summary>
+    public void SayLast(FrameType type, ulong call, ReadOnlySpan<byte> payload)
+    {
+        if (Add(type, call, payload))
+        {
+            Flush();
+            EmptyAsync().Wait(s_lastPatience);
+        }
     }
 
     /// <summary>Sends what waits, as far as the peer takes it now; the rest leaves by itself.</summary>

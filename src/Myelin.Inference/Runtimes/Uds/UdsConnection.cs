@@ -341,8 +341,7 @@ public sealed class UdsConnection : IAsyncDisposable
         }
         catch (BadFrameException fault)
         {
-            _writer.Add(FrameType.Error, 0, new SidecarError(SidecarErrors.BadFrame, fault.Message, Retryable: true).Write());
-            _writer.Flush();
+            _writer.SayLast(FrameType.Error, 0, new SidecarError(SidecarErrors.BadFrame, fault.Message, Retryable: true).Write());
             End(new UdsLoss(UdsEnding.BadFrame, $"the sidecar broke the protocol: {fault.Message}"));
         }
         catch (Exception fault)

@@ -73,6 +73,10 @@ internal sealed class UdsSocket(Socket socket) : IDisposable
             var entry = new Libc.PollEntry { File = (int)_handle.DangerousGetHandle(), Events = Libc.PollOut };
             _ = Libc.Poll(&entry, 1, (int)timeout.TotalMilliseconds);
         }
+        catch (ObjectDisposedException)
+        {
+            // closed meanwhile: the caller's next send says so
+        }
         finally
         {
             if (held)

@@ -37,8 +37,25 @@ public abstract class ProcessTransport : RuntimeTransport
     /// <summary>Another process, not ready yet.</summary>
     public SidecarProcess StartProcess() => Start(NextAddress());
 
+    /// <summary>Where the shared sidecar listens.</summary>
+    public string Address => Process.Address;
+
+    /// <summary>How a worker process is told to connect: <c>ring</c>, <c>inline</c>, <c>http</c> or <c>h2c</c>.</summary>
+    public abstract string WorkerKind { get; }
+
     /// <summary>Connects to a process of the test's own and waits until it is ready.</summary>
-    public abstract Task<IRuntime> ConnectAsync(SidecarProcess process, string model);
+    public Task<IRuntime> ConnectAsync(SidecarProcess process, string model) => ConnectAsync(process.Address, model);
+
+    /// <summary>A connection of its own to whatever listens there.</summary>
+    public abstract Task<IRuntime> ConnectAsync(string address, string model);
+
+    /// <summary>A line to the shared sidecar, which is ready.</summary>
+    /// <param name="make">Is given the sidecar's address and a path for a socket.</param>
+    public async Task<Line> OpenLineAsync(Func<string, string, Line> make)
+    {
+        await (await OpenAsync("identity")).DisposeAsync();
+        return make(Address, Path.Combine(_folder.Path, $"line-{Interlocked.Increment(ref _started)}.sock"));
+    }
 
     public override Task<IRuntime> OpenAsync(string model, params TensorSpec[] takes) => ConnectAsync(Process, model);
 
@@ -59,9 +76,9 @@ public abstract class ProcessTransport : RuntimeTransport
 
     /// <summary>An address nobody listens on.</summary>
     /// <param name="socket">A path for a socket.</param>
-    protected abstract string Address(string socket);
+    protected abstract string MakeAddress(string socket);
 
     protected static SidecarAddress Parse(string address) => SidecarAddress.TryParse(address, out var parsed) ? parsed : throw new InvalidOperationException(address);
 
-    private string NextAddress() => Address(Path.Combine(_folder.Path, $"{Interlocked.Increment(ref _started)}.sock"));
+    private string NextAddress() => MakeAddress(Path.Combine(_folder.Path, $"{Interlocked.Increment(ref _started)}.sock"));
 }

@@ -7,7 +7,7 @@ namespace Myelin.Tests.Inference.Runtimes.Conformance;
 
 // A transport joins the suite with a few lines: how its sidecar is started, where it listens, how it is reached.
 
-public sealed class UdsRingConformanceTests(UdsRingConformanceTests.Ring transport) : SidecarConformance<UdsRingConformanceTests.Ring>(transport)
+public sealed class UdsRingConformanceTests(UdsRingConformanceTests.Ring transport) : LineConformance<UdsRingConformanceTests.Ring>(transport)
 {
     public sealed class Ring : UdsTransport
     {
@@ -17,7 +17,7 @@ public sealed class UdsRingConformanceTests(UdsRingConformanceTests.Ring transpo
     }
 }
 
-public sealed class UdsInlineConformanceTests(UdsInlineConformanceTests.Inline transport) : SidecarConformance<UdsInlineConformanceTests.Inline>(transport)
+public sealed class UdsInlineConformanceTests(UdsInlineConformanceTests.Inline transport) : LineConformance<UdsInlineConformanceTests.Inline>(transport)
 {
     public sealed class Inline : UdsTransport
     {
@@ -27,7 +27,7 @@ public sealed class UdsInlineConformanceTests(UdsInlineConformanceTests.Inline t
     }
 }
 
-public sealed class UdsPythonConformanceTests(UdsPythonConformanceTests.Ring transport) : SidecarConformance<UdsPythonConformanceTests.Ring>(transport)
+public sealed class UdsPythonConformanceTests(UdsPythonConformanceTests.Ring transport) : LineConformance<UdsPythonConformanceTests.Ring>(transport)
 {
     public sealed class Ring : UdsTransport
     {
@@ -37,7 +37,7 @@ public sealed class UdsPythonConformanceTests(UdsPythonConformanceTests.Ring tra
     }
 }
 
-public sealed class UdsPythonInlineConformanceTests(UdsPythonInlineConformanceTests.Inline transport) : SidecarConformance<UdsPythonInlineConformanceTests.Inline>(transport)
+public sealed class UdsPythonInlineConformanceTests(UdsPythonInlineConformanceTests.Inline transport) : LineConformance<UdsPythonInlineConformanceTests.Inline>(transport)
 {
     public sealed class Inline : UdsTransport
     {
@@ -47,43 +47,53 @@ public sealed class UdsPythonInlineConformanceTests(UdsPythonInlineConformanceTe
     }
 }
 
-public sealed class HttpConformanceTests(HttpConformanceTests.Tcp transport) : SidecarConformance<HttpConformanceTests.Tcp>(transport)
+public sealed class HttpConformanceTests(HttpConformanceTests.Tcp transport) : LineConformance<HttpConformanceTests.Tcp>(transport)
 {
     public sealed class Tcp : HttpTransport
     {
-        protected override string Address(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
+        protected override string MakeAddress(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
 
         protected override SidecarProcess Start(string address) => SidecarProcess.DotNet(address);
     }
 }
 
-public sealed class HttpUnixConformanceTests(HttpUnixConformanceTests.Unix transport) : SidecarConformance<HttpUnixConformanceTests.Unix>(transport)
+public sealed class HttpUnixConformanceTests(HttpUnixConformanceTests.Unix transport) : LineConformance<HttpUnixConformanceTests.Unix>(transport)
 {
     public sealed class Unix : HttpTransport
     {
-        protected override string Address(string socket) => "http+unix:" + socket;
+        protected override string MakeAddress(string socket) => "http+unix:" + socket;
 
         protected override SidecarProcess Start(string address) => SidecarProcess.DotNet(address);
     }
 }
 
-public sealed class Http2ConformanceTests(Http2ConformanceTests.Cleartext transport) : SidecarConformance<Http2ConformanceTests.Cleartext>(transport)
+public sealed class Http2ConformanceTests(Http2ConformanceTests.Cleartext transport) : LineConformance<Http2ConformanceTests.Cleartext>(transport)
 {
     public sealed class Cleartext : HttpTransport
     {
         protected override bool Http2 => true;
 
-        protected override string Address(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
+        protected override string MakeAddress(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
 
         protected override SidecarProcess Start(string address) => SidecarProcess.DotNet(address);
     }
 }
 
-public sealed class HttpPythonConformanceTests(HttpPythonConformanceTests.Tcp transport) : SidecarConformance<HttpPythonConformanceTests.Tcp>(transport)
+public sealed class HttpPythonConformanceTests(HttpPythonConformanceTests.Tcp transport) : LineConformance<HttpPythonConformanceTests.Tcp>(transport)
 {
     public sealed class Tcp : HttpTransport
     {
-        protected override string Address(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
+        protected override string MakeAddress(string socket) => $"http://127.0.0.1:{ServerProcess.FreePort()}";
+
+        protected override SidecarProcess Start(string address) => SidecarProcess.Python(address);
+    }
+}
+
+public sealed class HttpUnixPythonConformanceTests(HttpUnixPythonConformanceTests.Unix transport) : LineConformance<HttpUnixPythonConformanceTests.Unix>(transport)
+{
+    public sealed class Unix : HttpTransport
+    {
+        protected override string MakeAddress(string socket) => "http+unix:" + socket;
 
         protected override SidecarProcess Start(string address) => SidecarProcess.Python(address);
     }
@@ -117,6 +127,8 @@ public abstract class HttpTransport : ProcessTransport
 {
     protected virtual bool Http2 => false;
 
-    public override async Task<IRuntime> ConnectAsync(SidecarProcess process, string model) =>
-        await HttpRuntime.ConnectAsync(new HttpOptions { Address = Parse(process.Address), Model = model, Http2 = Http2 }, CancellationToken.None);
+    public override string WorkerKind => Http2 ? "h2c" : "http";
+
+    public override async Task<IRuntime> ConnectAsync(string address, string model) =>
+        await HttpRuntime.ConnectAsync(new HttpOptions { Address = Parse(address), Model = model, Http2 = Http2 }, CancellationToken.None);
 }

@@ -15,12 +15,15 @@ public abstract class UdsTransport : ProcessTransport
 
     public override async Task<IRuntime> OpenAsync(string model, params TensorSpec[] takes) => (await ConnectionAsync()).Open(model);
 
-    public override async Task<IRuntime> ConnectAsync(SidecarProcess process, string model) =>
-        await UdsRuntime.ConnectAsync(Options(process) with { Model = model }, CancellationToken.None);
+    public override string WorkerKind => SharesMemory ? "ring" : "inline";
 
-    public UdsOptions Options(SidecarProcess process) => new()
+    /// <summary>With a small ring: there are many such connections.</summary>
+    public override async Task<IRuntime> ConnectAsync(string address, string model) =>
+        await UdsRuntime.ConnectAsync(Options(address) with { Model = model, InputRingBytes = 2 << 20, OutputRingBytes = 2 << 20 }, CancellationToken.None);
+
+    public UdsOptions Options(string address) => new()
     {
-        SocketPath = Parse(process.Address).Path!,
+        SocketPath = Parse(address).Path!,
         SharedMemory = SharesMemory,
         RingFolder = _rings.FullName,
         ConnectTimeout = TimeSpan.FromSeconds(30),
@@ -35,6 +38,12 @@ public abstract class UdsTransport : ProcessTransport
         }
 
         Directory.GetFiles(_rings.FullName).ShouldBeEmpty("a ring has a name only until the sidecar has mapped it");
+        for (var attempt = 0; RingsOfTheSidecar() > (SharesMemory ? 1 : 0); attempt++)
+        {
+            (attempt < 500).ShouldBeTrue("the sidecar holds the ring of a worker that is gone");
+            await Task.Delay(10);
+        }
+
         if (connection.Arena is { } arena)
         {
             for (var attempt = 0; arena.Places > 0 && attempt < 500; attempt++)
@@ -59,7 +68,9 @@ public abstract class UdsTransport : ProcessTransport
         await base.DisposeAsync();
     }
 
-    protected override string Address(string socket) => "unix:" + socket;
+    protected override string MakeAddress(string socket) => "unix:" + socket;
+
+    private int RingsOfTheSidecar() => File.ReadLines($"/proc/{Process.Id}/maps").Count(line => line.Contains("myelin-ring-", StringComparison.Ordinal));
 
     /// <summary>An answer as large as the sidecar's part of the ring lies in the ring only where all of it is free.</summary>
     private static async Task OutputsAreFreeAsync(UdsConnection connection)
@@ -85,7 +96,7 @@ public abstract class UdsTransport : ProcessTransport
         await _connecting.WaitAsync();
         try
         {
-            return _connection ??= await UdsConnection.ConnectAsync(Options(Process), null, CancellationToken.None);
+            return _connection ??= await UdsConnection.ConnectAsync(Options(Address), null, CancellationToken.None);
         }
         finally
         {

@@ -37,6 +37,8 @@ public sealed class SidecarVector
     /// <summary>A value that both sides have agreed on; the vector's own where it has one.</summary>
     public JsonNode? Context(string key) => _json["context"] is JsonObject own && own.ContainsKey(key) ? own[key] : s_file["context"]![key];
 
+    public static IReadOnlyCollection<SidecarVector> Every => s_all.Values;
+
     public static SidecarVector Get(string name) => s_all[name];
 
     public static TheoryData<string> FromWorkers() => new(s_all.Values.Where(vector => vector.FromWorker).Select(vector => vector.Name));

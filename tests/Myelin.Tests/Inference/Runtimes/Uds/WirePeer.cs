@@ -73,6 +73,32 @@ internal sealed class WirePeer : IDisposable
         return Fill(payload) ? (read, payload) : null;
     }
 
+    /// <summary>The next frame; null at the end of the stream, or where this end is disposed or quiet for too long.</summary>
+    public (FrameHeader Header, byte[] Payload)? TryRead()
+    {
+        try
+        {
+            return Read();
+        }
+        catch (Exception fault) when (fault is TimeoutException or ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Says that no more comes; with <paramref name="both"/> also that no more is read.</summary>
+    public void End(bool both = true)
+    {
+        try
+        {
+            _socket.Shutdown(both ? SocketShutdown.Both : SocketShutdown.Send);
+        }
+        catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+        {
+            // ended already
+        }
+    }
+
     /// <summary>The next frame of this type, others skipped; null at the end of the stream.</summary>
     public (FrameHeader Header, byte[] Payload)? ReadUntil(FrameType type, ulong? call = null)
     {
@@ -88,12 +114,22 @@ internal sealed class WirePeer : IDisposable
     }
 
     /// <summary>Reads to the end of the stream; false where it does not come in time.</summary>
-    public bool ReachesEnd()
+    public bool ReachesEnd() => ReachesEnd(0, out _);
+
+    /// <summary>The same after a batch of a <see cref="FrameFuzzer"/>.</summary>
+    /// <param name="batch">Frames of the batch.</param>
+    /// <param name="reached">How many of them the peer took before it closed, or a few more.</param>
+    public bool ReachesEnd(int batch, out int reached)
     {
+        reached = 0;
         try
         {
-            while (Read() is not null)
+            while (Read() is { } frame)
             {
+                if (frame.Header.Type == FrameType.Pong && BitConverter.ToInt64(frame.Payload) is var at && at >= reached && at < batch)
+                {
+                    reached = (int)at + 1;
+                }
             }
 
             return true;
