@@ -1,10 +1,17 @@
 using Myelin.Benchmarks;
+using Myelin.Benchmarks.Transports;
+
+if (args is ["sidecar", var folder])
+{
+    return await BenchSidecar.ServeAsync(folder); // the other end of `transports`
+}
 
 var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
     ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
     ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
     ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),
+    ["transports"] = ("native, UDS and HTTP to .NET and Python sidecars, beside a copy in memory; [calls] [model] [detector]", () => TransportBench.RunAsync(args[1..])),
 };
 
 if (args.Length == 0 || !benchmarks.TryGetValue(args[0], out var benchmark))
