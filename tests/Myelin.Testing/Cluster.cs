@@ -57,6 +57,9 @@ public sealed class Cluster : IAsyncDisposable
     /// <summary>The data folder that the processes share: blobs, installed models.</summary>
     public string Data => _data.Path;
 
+    /// <summary>The database that the processes share.</summary>
+    public string Connection => _connection;
+
     /// <summary>What all processes have printed, for the message of a test that fails.</summary>
     public string Logs => string.Join('\n', Named().Select(p => $"── {p.Name} {p.Process.Address}\n{p.Process.Log}"));
 

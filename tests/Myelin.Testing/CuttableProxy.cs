@@ -15,6 +15,7 @@ public sealed class CuttableProxy : IAsyncDisposable
     private readonly Lock _gate = new();
     private readonly List<Pair> _pairs = [];
     private readonly Task _accepting;
+    private volatile bool _isCut;
 
     public CuttableProxy(int port)
     {
@@ -33,6 +34,20 @@ public sealed class CuttableProxy : IAsyncDisposable
 
     /// <summary>Nothing passes on the connections of now, and nothing says so.</summary>
     public void FallSilent() => Harm(Mode.Silent);
+
+    /// <summary>A network cut: nothing passes and nothing says so, on the connections of now and on new ones, until <see cref="Heal"/>.</summary>
+    public void CutNetwork()
+    {
+        _isCut = true;
+        FallSilent();
+    }
+
+    /// <summary>New connections pass again; those of before stay dead.</summary>
+    public void Heal()
+    {
+        _isCut = false;
+        FallSilent();
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -62,7 +77,7 @@ public sealed class CuttableProxy : IAsyncDisposable
         {
             while (true)
             {
-                var pair = new Pair(await _listener.AcceptTcpClientAsync(_stop.Token), new TcpClient());
+                var pair = new Pair(await _listener.AcceptTcpClientAsync(_stop.Token), new TcpClient()) { Mode = _isCut ? Mode.Silent : Mode.Sound };
                 await pair.Server.ConnectAsync(_server, _stop.Token);
                 lock (_gate)
                 {

@@ -1,0 +1,73 @@
+using Myelin.Testing;
+using Npgsql;
+
+namespace Myelin.EndToEnd.Distributed;
+
+/// <summary>
+/// Every change of a job's state as PostgreSQL committed it, written down by a trigger: whatever the processes believe,
+/// here is what happened.
+/// </summary>
+internal sealed class JobAudit(Cluster cluster)
+{
+    public Task StartAsync() => ExecuteAsync(
+        """
+        CREATE TABLE audit (n bigserial PRIMARY KEY, id text NOT NULL, was smallint NOT NULL, is_now smallint NOT NULL);
+        CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (id, was, is_now) VALUES (NEW.id, OLD.state, NEW.state); RETURN NEW; END $$;
+        CREATE TRIGGER audit AFTER UPDATE OF state ON jobs FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION audit();
+        """);
+
+    /// <summary>Jobs that are queued or running.</summary>
+    public Task<long> OpenAsync() => CountAsync("SELECT count(*) FROM jobs WHERE state < 2");
+
+    /// <summary>Jobs that did not end exactly once, or moved after their end.</summary>
+    public Task<List<string>> NotEndedOnceAsync() => TextsAsync(
+        """
+        SELECT j.id || ': ended ' || count(a.n) FILTER (WHERE a.is_now >= 2) || ' times, left an end ' || count(a.n) FILTER (WHERE a.was >= 2) || ' times'
+        FROM jobs j LEFT JOIN audit a ON a.id = j.id GROUP BY j.id
+        HAVING count(a.n) FILTER (WHERE a.is_now >= 2) <> 1 OR count(a.n) FILTER (WHERE a.was >= 2) <> 0
+        """);
+
+    /// <summary>Jobs that began before an earlier job of their key had ended.</summary>
+    public Task<List<string>> OvertakenAsync() => TextsAsync(
+        """
+        WITH lives AS (
+          SELECT j.key, j.seq, j.id, min(a.n) FILTER (WHERE a.is_now = 1) AS began, max(a.n) AS ended
+          FROM jobs j JOIN audit a ON a.id = j.id WHERE j.key IS NOT NULL GROUP BY j.key, j.seq, j.id
+        ), pairs AS (SELECT *, lag(ended) OVER (PARTITION BY key ORDER BY seq) AS before FROM lives)
+        SELECT id || ' of key ' || key FROM pairs WHERE began < before
+        """);
+
+    /// <summary>Ids of a key's jobs in the order in which they were accepted.</summary>
+    public Task<List<string>> OfKeyAsync(string key) => TextsAsync("SELECT id FROM jobs WHERE key = $1 ORDER BY seq", key);
+
+    public Task<long> CountAsync(string sql) => RunAsync(async command => (long)(await command.ExecuteScalarAsync())!, sql);
+
+    /// <summary>The first column of every row.</summary>
+    public Task<List<string>> TextsAsync(string sql, params string[] arguments) => RunAsync(
+        async command =>
+        {
+            foreach (var argument in arguments)
+            {
+                command.Parameters.Add(new NpgsqlParameter { Value = argument });
+            }
+
+            var rows = new List<string>();
+            await using var reader = await command.ExecuteReaderAsync();
+            while (await reader.ReadAsync())
+            {
+                rows.Add(reader.GetString(0));
+            }
+
+            return rows;
+        },
+        sql);
+
+    private Task<int> ExecuteAsync(string sql) => RunAsync(command => command.ExecuteNonQueryAsync(), sql);
+
+    private async Task<T> RunAsync<T>(Func<NpgsqlCommand, Task<T>> run, string sql)
+    {
+        await using var source = NpgsqlDataSource.Create(cluster.Connection + ";Pooling=false");
+        await using var command = source.CreateCommand(sql);
+        return await run(command);
+    }
+}
