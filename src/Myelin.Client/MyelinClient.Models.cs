@@ -9,6 +9,14 @@ public sealed partial class MyelinClient
     public Task<Model> ModelAsync(string name, CancellationToken cancellationToken) =>
         _transport.GetAsync("v1/models/" + Uri.EscapeDataString(name), JsonContext.Default.Model, cancellationToken);
 
+    /// <summary>Loads a model again from its folder, under traffic: sidecars start anew; one that was given up is tried again.</summary>
+    public async Task<Model> ReloadModelAsync(string name, CancellationToken cancellationToken)
+    {
+        using var response = await _transport.SendAsync(
+            () => new(HttpMethod.Post, _transport.Resolve($"v1/models/{Uri.EscapeDataString(name)}/reload")), static () => true, cancellationToken).ConfigureAwait(false);
+        return await Transport.ReadAsync(response, JsonContext.Default.Model, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Known public models, installed or not.</summary>
     public async Task<IReadOnlyList<CatalogueEntry>> CatalogueAsync(CancellationToken cancellationToken) =>
         (await _transport.GetAsync("v1/catalogue", JsonContext.Default.PageCatalogueEntry, cancellationToken).ConfigureAwait(false)).Data;

@@ -49,6 +49,8 @@ public static class ProblemTypes
     public const string Forbidden = "/problems/forbidden";
     public const string ForeignOrigin = "/problems/foreign-origin";
     public const string RuntimeFailed = "/problems/runtime-failed";
+    public const string RuntimeCrashed = "/problems/runtime-crashed";
+    public const string RuntimeDeadline = "/problems/runtime-deadline";
     public const string AttemptsExhausted = "/problems/attempts-exhausted";
     public const string ShuttingDown = "/problems/shutting-down";
     public const string Internal = "/problems/internal";

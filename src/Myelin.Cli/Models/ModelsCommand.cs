@@ -3,7 +3,7 @@ using System.Globalization;
 
 namespace Myelin.Cli.Models;
 
-/// <summary>list, show.</summary>
+/// <summary>list, show, reload.</summary>
 internal static class ModelsCommand
 {
     public static Command Create()
@@ -13,10 +13,14 @@ internal static class ModelsCommand
         var name = new Argument<string>("name") { Description = "The model's name" };
         var show = new Command("show", "Shows a model's contract: inputs, parameters, labels, errors") { name };
         show.SetAction(Session.Action((session, cancellationToken) => ShowAsync(session, session.Arguments.GetValue(name)!, cancellationToken)));
+        var again = new Argument<string>("name") { Description = "The model's name" };
+        var reload = new Command("reload", "Loads a model again, under traffic: a sidecar is replaced by a fresh one, a broken model is tried again") { again };
+        reload.SetAction(Session.Action((session, cancellationToken) => ReloadAsync(session, session.Arguments.GetValue(again)!, cancellationToken)));
         var command = new Command("models", "Shows what the server can run")
         {
             list.WithExamples("myelin models list", "myelin models list --json | jq -r '.name'"),
             show.WithExamples("myelin models show faces"),
+            reload.WithExamples("myelin models reload street"),
         };
         command.SetAction(Session.Action(ListAsync));
         return command.WithExamples("myelin models", "myelin models show faces");
@@ -35,9 +39,9 @@ internal static class ModelsCommand
             return ExitCode.Ok;
         }
 
-        session.Output.Table(["name", "task", "state", "description"], models.Select(m => new[]
+        session.Output.Table(["name", "task", "state", "runtime", "description"], models.Select(m => new[]
         {
-            m.Name, m.Task ?? "", m.State, m.Errors.Count > 0 ? Why(m) : m.Description ?? "",
+            m.Name, m.Task ?? "", m.State, Runtime(m), m.Errors.Count > 0 ? Why(m) : m.Description ?? "",
         }));
         return ExitCode.Ok;
     }
@@ -52,6 +56,14 @@ internal static class ModelsCommand
         }
 
         session.Output.Table(["", ""], Facts(model));
+        if (model.Runtime is { Processes.Count: > 0 } runtime)
+        {
+            session.Output.Table(["process", "#pid", "state", "#restarts", "#calls", "limits", "error"], runtime.Processes.Select(p => new[]
+            {
+                p.Address, p.Pid?.ToString(CultureInfo.InvariantCulture) ?? "", p.State, Number(p.Restarts), Number(p.Calls), p.Limits ?? "", FirstLine(p.Error),
+            }));
+        }
+
         if (model.Inputs.Count > 0)
         {
             session.Output.Table(["input", "kind", "required", "meaning"], model.Inputs.Select(i =>
@@ -67,12 +79,40 @@ internal static class ModelsCommand
         return ExitCode.Ok;
     }
 
+    private static async Task<int> ReloadAsync(Session session, string name, CancellationToken cancellationToken)
+    {
+        var model = await session.Client.ReloadModelAsync(name, cancellationToken);
+        if (session.Output.Json)
+        {
+            session.Output.Write(model, JsonContext.Default.Model);
+        }
+        else
+        {
+            session.Output.Note($"{model.Name} is loaded again; calls go on meanwhile. See: myelin models show {model.Name}");
+        }
+
+        return ExitCode.Ok;
+    }
+
+    private static string Runtime(Model model) => model.Runtime switch
+    {
+        null => "",
+        { Kind: "sidecar", State: { } state } sidecar => $"{sidecar.Transport} {state}{(sidecar.Restarts > 0 ? $", {sidecar.Restarts} restarts" : "")}",
+        { } other => other.Transport,
+    };
+
+    private static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private static string FirstLine(string? text) => text?.Split('\n', 2)[0] ?? "";
+
     private static IEnumerable<string[]> Facts(Model model)
     {
         yield return ["name", model.Name];
         yield return ["state", model.State];
+        yield return ["runtime", Runtime(model)];
         foreach (var (name, value) in new[]
         {
+            ("sidecar", model.Runtime?.Product), ("version", model.Runtime?.Version),
             ("task", model.Task), ("description", model.Description), ("licence", model.Licence), ("source", model.Source),
         })
         {

@@ -90,8 +90,8 @@ public static partial class ModelFolder
 
     private static ModelDefinition Common(string name, string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
     {
-        var runtime = reader.Text("runtime", choices: ["onnx", "sidecar"]) ?? "onnx";
-        var sidecar = SidecarSection.Read(reader.Section("sidecar"), used: runtime == "sidecar");
+        var runtime = reader.Text("runtime", choices: ["onnx", "sidecar", "uds", "http"]) ?? "onnx";
+        var sidecar = SidecarSection.Read(reader.Section("sidecar"), runtime);
         return new ModelDefinition
         {
             Name = name,
@@ -99,7 +99,7 @@ public static partial class ModelFolder
             ModelFolder = folder,
             Folder = folder,
             Task = ReadTask(reader, sidecar),
-            Runtime = runtime,
+            Runtime = sidecar is null ? runtime : "sidecar",
             Description = reader.Text("description"),
             Licence = reader.Text("licence"),
             Source = reader.Text("source"),

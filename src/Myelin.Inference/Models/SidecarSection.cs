@@ -7,15 +7,18 @@ namespace Myelin.Inference.Models;
 internal static partial class SidecarSection
 {
     private static readonly TimeSpan s_longest = TimeSpan.FromHours(24);
+    private static readonly string[] s_transports = ["uds", "http"];
 
-    /// <returns>Null where <paramref name="used"/> is false: the keys are checked all the same.</returns>
-    public static ModelSidecar? Read(SettingsReader section, bool used)
+    /// <param name="section">The section.</param>
+    /// <param name="runtime">The key <c>runtime</c>: <c>uds</c> and <c>http</c> mean a sidecar and say how it is spoken to.</param>
+    /// <returns>Null where no sidecar is meant: the keys are checked all the same.</returns>
+    public static ModelSidecar? Read(SettingsReader section, string runtime)
     {
         var otherwise = new ModelSidecar();
         var sidecar = new ModelSidecar
         {
             Command = section.Texts("command", 256) ?? [],
-            Transport = section.Text("transport", choices: ["uds", "http"]) ?? otherwise.Transport,
+            Transport = section.Text("transport", choices: s_transports) ?? (s_transports.Contains(runtime) ? runtime : otherwise.Transport),
             Addresses = Addresses(section),
             Model = section.Text("model"),
             SharedMemory = section.Flag("sharedMemory") ?? otherwise.SharedMemory,
@@ -27,17 +30,27 @@ internal static partial class SidecarSection
             Cpus = section.Number("cpus", 0.01, 4096),
             User = section.Text("user"),
         };
-        if (!used)
+        if (runtime is not ("sidecar" or "uds" or "http"))
         {
             return null;
         }
 
-        Check(section, sidecar);
+        Check(section, sidecar, runtime);
         return sidecar;
     }
 
-    private static void Check(SettingsReader section, ModelSidecar sidecar)
+    private static void Check(SettingsReader section, ModelSidecar sidecar, string runtime)
     {
+        if (s_transports.Contains(runtime) && sidecar.Transport != runtime)
+        {
+            section.Error("transport", $"is {sidecar.Transport}, but `runtime` says {runtime}; write it in one place");
+        }
+
+        if (s_transports.Contains(runtime) && sidecar.Addresses.FirstOrDefault(address => Name(address.Transport) != runtime) is { } other)
+        {
+            section.Error("addresses", $"has '{other}', which is spoken to over {Name(other.Transport)}, but `runtime` says {runtime}; write runtime: sidecar");
+        }
+
         if (sidecar.Command.Count == 0 && sidecar.Addresses.Count == 0 && !section.Has("address") && !section.Has("addresses"))
         {
             section.Error("command", "is missing; the program to start, such as [python3, serve.py], or `address` of one that runs");
@@ -66,6 +79,8 @@ internal static partial class SidecarSection
             section.Error("user", $"is '{user}', but must be the name or number of a user");
         }
     }
+
+    private static string Name(SidecarTransport transport) => transport.ToString().ToLowerInvariant();
 
     private static List<SidecarAddress> Addresses(SettingsReader section)
     {

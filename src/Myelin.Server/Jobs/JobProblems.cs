@@ -1,4 +1,7 @@
+using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
+using Myelin.Protocol.Sidecars;
+using Myelin.Server.Web;
 
 namespace Myelin.Server.Jobs;
 
@@ -19,6 +22,14 @@ internal static class JobProblems
         Title = "Every attempt failed",
         Status = 500,
         Detail = $"{attempts} attempts failed; the last one with: {last} Submit it again once the cause is gone.",
+    };
+
+    /// <summary>By what the runtime says of itself: a crash and a hang have names of their own.</summary>
+    public static Problem RuntimeFailed(RuntimeException fault) => fault.Code switch
+    {
+        SidecarErrors.Deadline => Problems.Of(ProblemTypes.RuntimeDeadline, fault.Message),
+        SidecarErrors.ConnectionLost or SidecarErrors.BadFrame => Problems.Of(ProblemTypes.RuntimeCrashed, fault.Message),
+        _ => RuntimeFailed(fault.Message),
     };
 
     public static Problem RuntimeFailed(string message) => new()

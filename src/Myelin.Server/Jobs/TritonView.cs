@@ -18,7 +18,7 @@ internal static class TritonView
             {
                 { State: JobState.Cancelled } => InferenceFailure.Canceled,
                 { State: JobState.Expired } => InferenceFailure.Rejected,
-                { Error.Type: ProblemTypes.RuntimeFailed or ProblemTypes.AttemptsExhausted } => InferenceFailure.Backend,
+                { Error.Type: ProblemTypes.RuntimeFailed or ProblemTypes.RuntimeCrashed or ProblemTypes.RuntimeDeadline or ProblemTypes.AttemptsExhausted } => InferenceFailure.Backend,
                 _ => InferenceFailure.Other,
             });
         }

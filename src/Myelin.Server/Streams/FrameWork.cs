@@ -105,7 +105,7 @@ internal sealed partial class FrameWork(
     {
         InputException input => JobProblems.InvalidInput(input),
         ModelException broken => JobProblems.ModelUnavailable(model, broken.Message),
-        RuntimeException runtime => JobProblems.RuntimeFailed(runtime.Message),
+        RuntimeException runtime => JobProblems.RuntimeFailed(runtime),
         _ => Problems.Of(ProblemTypes.Internal, "the frame failed; the server's log says why"),
     };
 

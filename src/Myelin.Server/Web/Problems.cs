@@ -27,11 +27,13 @@ internal static class Problems
         [ProblemTypes.QueueFull] = (429, "The queue is full"),
         [ProblemTypes.RateLimited] = (429, "Too many attempts"),
         [ProblemTypes.RuntimeFailed] = (500, "The model failed"),
+        [ProblemTypes.RuntimeCrashed] = (500, "The model's process ended during the call"),
         [ProblemTypes.AttemptsExhausted] = (500, "Every attempt failed"),
         [ProblemTypes.Internal] = (500, "Something went wrong in the server"),
         [ProblemTypes.ModelUnavailable] = (503, "The model cannot be used"),
         [ProblemTypes.ShuttingDown] = (503, "The server is shutting down"),
         [ProblemTypes.StorageUnavailable] = (503, "The database is away"),
+        [ProblemTypes.RuntimeDeadline] = (504, "The model did not answer in time"),
         [ProblemTypes.StorageFull] = (507, "The disk is full"),
     }.ToFrozenDictionary();
 

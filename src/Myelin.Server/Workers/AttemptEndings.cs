@@ -31,7 +31,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         InputException input => Failed(JobProblems.InvalidInput(input)),
         ModelException { Transient: true } model => Retry(job, model.Message),
         ModelException model => Failed(JobProblems.ModelUnavailable(job.Model, model.Message)),
-        RuntimeException { Retryable: false } runtime => Failed(JobProblems.RuntimeFailed(runtime.Message)),
+        RuntimeException { Retryable: false } runtime => Failed(JobProblems.RuntimeFailed(runtime)),
         MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),
         RuntimeException => Retry(job, fault.Message),
 

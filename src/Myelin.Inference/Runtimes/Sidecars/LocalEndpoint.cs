@@ -88,6 +88,11 @@ internal sealed partial class LocalEndpoint(
         try
         {
             LogStarted(logger, Definition.Name, process.Pid, Address, process.Limits ?? "no limits");
+            if (process.NotHeld is { } limits)
+            {
+                LogNotHeld(logger, Definition.Name, limits);
+            }
+
             return await ServeAsync(process).ConfigureAwait(false);
         }
         finally
@@ -260,6 +265,9 @@ internal sealed partial class LocalEndpoint(
 
     [LoggerMessage(LogLevel.Information, "sidecar of {Model} started as process {Pid}, listens on {Address}, {Limits}")]
     private static partial void LogStarted(ILogger logger, string model, int pid, string address, string limits);
+
+    [LoggerMessage(LogLevel.Warning, "sidecar of {Model}: nobody holds {Limits} here; that takes control groups that this process may write (docs/sidecars.md, Limits)")]
+    private static partial void LogNotHeld(ILogger logger, string model, string limits);
 
     [LoggerMessage(LogLevel.Information, "sidecar of {Model} (process {Pid}) is ready after {Seconds:0.00} s: {Product} {Problem}")]
     private static partial void LogReady(ILogger logger, string model, int pid, double seconds, string product, string problem);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Sidecars;
 
@@ -143,6 +144,10 @@ internal sealed class SidecarRuntime : IRuntime
     {
         await ((Task)session.Ended).WaitAsync(s_inquest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var why = session.Ended.IsCompleted ? await session.Ended.ConfigureAwait(false) : fault.Message;
-        return new RuntimeException($"the sidecar of {_pool.Definition.Name} ended twice during this call: {why}", retryable: false, fault) { Code = fault.Code };
+        var hung = session.Connection.Lost.IsCompleted && (await session.Connection.Lost.ConfigureAwait(false)).Hung;
+        return new RuntimeException($"the sidecar of {_pool.Definition.Name} {(hung ? "hung" : "ended")} twice during this call: {why}", retryable: false, fault)
+        {
+            Code = hung && fault.Code != SidecarErrors.BadFrame ? SidecarErrors.Deadline : fault.Code,
+        };
     }
 }

@@ -74,6 +74,7 @@ function askForKey(problem) {
 const json = async (path, options) => (await call(path, options)).json();
 
 export const models = async () => (await json('/v1/models')).data;
+export const reload = (name) => json(`/v1/models/${encodeURIComponent(name)}/reload`, { method: 'POST' });
 export const catalogue = async () => (await json('/v1/catalogue')).data;
 export const install = (name) => json(`/v1/catalogue/${encodeURIComponent(name)}/install`, { method: 'POST' });
 export const job = (id) => json(`/v1/jobs/${encodeURIComponent(id)}`);

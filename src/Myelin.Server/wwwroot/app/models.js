@@ -4,8 +4,10 @@ import * as api from './api.js';
 import { announce, byId, errorBox, h } from './dom.js';
 import { bytes, taskName } from './format.js';
 import { errorList } from './modelselect.js';
+import { sidecar } from './sidecar.js';
 
 let changed;
+let next;
 
 /** @param onchange called after an install, so that the other sections learn of the new model */
 export function start(onchange) {
@@ -18,8 +20,49 @@ export function update(models) {
     h('p', { class: 'task' }, taskName(m.task)),
     m.description && h('p', {}, m.description),
     m.errors?.length > 0 && errorList(m),
+    sidecar(m, () => startAgain(m.name)),
     h('p', { class: 'hint' }, [m.licence, m.statistics && used(m.statistics)].filter(Boolean).join(' · ')),
     source(m.source))));
+  clearTimeout(next);
+  if (models.some((m) => m.runtime?.kind === 'sidecar')) next = setTimeout(refresh, 2000);
+}
+
+/** Processes change by themselves: looked at again while somebody looks. */
+async function refresh() {
+  clearTimeout(next);
+  next = setTimeout(refresh, 2000); // also after a server that is away for a while
+  if (byId('view-models').hidden || document.hidden) return;
+  try {
+    const models = await api.models();
+    const restore = remember();
+    update(models);
+    restore();
+  } catch {
+    // Said by the next thing that somebody does.
+  }
+}
+
+/** What is unfolded and where the keyboard is, so that a fresh list takes neither away. */
+function remember() {
+  const detailsOf = (name) => byId('installed').querySelector(`details[data-model="${CSS.escape(name)}"]`);
+  const open = [...byId('installed').querySelectorAll('details[open]')].map((details) => details.dataset.model);
+  const focused = document.activeElement;
+  const owner = focused?.closest('#installed details')?.dataset.model;
+  return () => {
+    for (const name of open) detailsOf(name)?.setAttribute('open', '');
+    if (owner) detailsOf(owner)?.querySelector(focused.tagName)?.focus();
+  };
+}
+
+async function startAgain(name) {
+  try {
+    await api.reload(name);
+    announce(`${name} is loaded again; calls go on meanwhile.`);
+    byId('models-notice').replaceChildren();
+  } catch (error) {
+    byId('models-notice').replaceChildren(errorBox(error));
+  }
+  await refresh();
 }
 
 export async function showCatalogue() {

@@ -67,6 +67,15 @@ internal sealed class SidecarProcess : IAsyncDisposable
         _ => "none",
     };
 
+    /// <summary>Which limits of <c>model.yaml</c> nobody holds here; null where all are held.</summary>
+    public string? NotHeld => (Limits, _start.Cpus) switch
+    {
+        ("none", null) => "sidecar.memory",
+        ("none", _) when _start.Memory is not null => "sidecar.memory and sidecar.cpus",
+        ("none" or "rlimit", not null) => "sidecar.cpus",
+        _ => null,
+    };
+
     /// <summary>Starts the program; from now on it goes when the worker goes.</summary>
     /// <exception cref="System.ComponentModel.Win32Exception">The system could not start it.</exception>
     public static SidecarProcess Start(SidecarStart start, Watchdog watchdog, ProcessLog log)
