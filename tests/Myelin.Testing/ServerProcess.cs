@@ -37,6 +37,9 @@ public sealed class ServerProcess : IAsyncDisposable
 
     public HttpClient Http { get; }
 
+    /// <summary>A command that runs the server, such as <c>unshare -m</c>; the server's own command line is appended.</summary>
+    public IReadOnlyList<string> Through { get; init; } = [];
+
     public int Id => _process!.Id;
 
     /// <summary>What the process printed so far, over all its lives.</summary>
@@ -94,7 +97,8 @@ public sealed class ServerProcess : IAsyncDisposable
     /// <summary>Starts the process without waiting: for starts that are expected to fail.</summary>
     public void Launch(params string[] arguments)
     {
-        var start = new ProcessStartInfo(Executable, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        string[] command = [.. Through, Executable, .. arguments];
+        var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var (name, value) in _environment)
         {
             start.Environment[name] = value;
@@ -155,7 +159,8 @@ public sealed class ServerProcess : IAsyncDisposable
         }
     }
 
-    internal static int FreePort()
+    /// <summary>A TCP port of this machine that nobody listens on now.</summary>
+    public static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();

@@ -51,6 +51,20 @@ public sealed partial class ArchitectureTests
         }
     }
 
+    /// <summary>What executes a model is chosen in <c>model.yaml</c>; only these know which it is.</summary>
+    [Fact]
+    public void Sources_Runtimes_AreKnownOnlyToWhoMakesThem()
+    {
+        string[] makers = ["Myelin.Inference/Runtimes/", "Myelin.Inference/Tasks/TaskLoader.cs", "Myelin.Server/Models/", "Myelin.Server/Configuration/", "Myelin.Sidecar/",
+            "Myelin.Server/MyelinServer.cs", "Myelin.Inference/Imaging/Vips/Fonts.cs"]; // the native library's environment variables
+        var transports = new Regex(@"Myelin\.Inference\.Runtimes\.(Onnx|Uds|Http|Sidecars)\b|\b(OnnxSession|UdsRuntime|HttpRuntime|SidecarRuntime|SidecarSupervisor)\b");
+        var knowing = Sources.Where(f => f.Contains("/src/Myelin.", StringComparison.Ordinal) && !makers.Any(m => f.Contains("/src/" + m, StringComparison.Ordinal)))
+            .Where(f => transports.IsMatch(File.ReadAllText(f))).ToList();
+
+        knowing.ShouldBeEmpty();
+        Sources.Count(f => transports.IsMatch(File.ReadAllText(f))).ShouldBeGreaterThan(10, "the pattern finds those who may");
+    }
+
     [Fact]
     public void Sources_AmbientTime_IsOnlyInTheCompositionRoot()
     {

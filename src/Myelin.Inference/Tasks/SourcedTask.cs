@@ -1,13 +1,12 @@
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Sidecars;
 
 namespace Myelin.Inference.Tasks;
 
 /// <summary>A loaded task together with the source of its networks, disposed after it.</summary>
-internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, ISidecarHealth
+internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, IRuntimeHealth
 {
-    public IReadOnlyList<ModelError> Broken => source is ISidecarHealth sidecar ? sidecar.Broken : [];
+    public IReadOnlyList<ModelError> Broken => source is IRuntimeHealth sidecar ? sidecar.Broken : [];
 
     public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>
         task.RunAsync(input, progress, cancellationToken);

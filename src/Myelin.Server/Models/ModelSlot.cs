@@ -1,6 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using Myelin.Inference.Models;
-using Myelin.Inference.Runtimes.Sidecars;
+using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
 
 namespace Myelin.Server.Models;
@@ -219,7 +219,7 @@ internal sealed class ModelSlot(
 
     /// <summary>Called under the lock: why the loaded task can be called no more.</summary>
     private IReadOnlyList<ModelError> Sick() =>
-        _task is { IsCompletedSuccessfully: true, Result: ISidecarHealth sidecar } ? sidecar.Broken : [];
+        _task is { IsCompletedSuccessfully: true, Result: IRuntimeHealth sidecar } ? sidecar.Broken : [];
 
     /// <summary>Called under the lock.</summary>
     private bool DropIfUnused()

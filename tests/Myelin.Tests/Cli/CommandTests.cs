@@ -165,6 +165,42 @@ public sealed class CommandTests
         (await CliProcess.RunAsync(server.Address, "models", "show", "faces")).Output.ShouldContain("threshold\tnumber\t0.6\t0..1");
     }
 
+    [Fact]
+    public async Task Models_Sidecar_IsShownWithItsProcessAndReloaded()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/python3"), "needs python3");
+        await using var server = await RunningServer.StartAsync(options =>
+        {
+            var folder = Directory.CreateDirectory(Path.Combine(options.Models!, "doubler")).FullName;
+            File.WriteAllText(Path.Combine(folder, "serve.py"), "from myelin_sidecar import model, serve\nserve(model(lambda call: {}, version='7'))\n");
+            var path = Path.Combine(Shared.Root, "sidecars", "python");
+            File.WriteAllText(Path.Combine(folder, "model.yaml"), $"task: tensor\nruntime: uds\nsidecar: {{command: [/usr/bin/python3, serve.py], environment: {{PYTHONPATH: '{path}'}}}}\n");
+            return options;
+        });
+        string[] shown;
+        for (var end = Environment.TickCount64 + 60_000; !(shown = (await CliProcess.RunAsync(server.Address, "models", "show", "doubler")).Lines).Contains("runtime\tuds ready");)
+        {
+            (Environment.TickCount64 < end).ShouldBeTrue(string.Join('\n', shown));
+        }
+
+        shown.ShouldContain(l => l.StartsWith("sidecar\tmyelin-python", StringComparison.Ordinal));
+        shown.ShouldContain("version\t7");
+        var process = shown.Single(l => l.StartsWith("unix:", StringComparison.Ordinal)).Split('\t');
+        process[2..6].ShouldBe(["ready", "0", "0", ""]);
+        (await CliProcess.RunAsync(server.Address, "models")).Lines.ShouldContain(l => l.StartsWith("doubler\ttensor\tready\tuds ready", StringComparison.Ordinal));
+
+        var reloaded = await CliProcess.RunAsync(server.Address, "models", "reload", "doubler");
+        reloaded.Code.ShouldBe(0, reloaded.Error);
+        reloaded.Error.ShouldContain("doubler is loaded again");
+        var pid = process[1];
+        for (var end = Environment.TickCount64 + 60_000; (shown = (await CliProcess.RunAsync(server.Address, "models", "show", "doubler")).Lines).Any(l => l.Contains($"\t{pid}\t", StringComparison.Ordinal)) || !shown.Contains("runtime\tuds ready");)
+        {
+            (Environment.TickCount64 < end).ShouldBeTrue("another process takes over");
+        }
+
+        (await CliProcess.RunAsync(server.Address, "models", "reload", "dubler")).Error.ShouldContain("did you mean 'doubler'?");
+    }
+
     [Theory]
     [InlineData("--help")]
     [InlineData("detect", "--help")]

@@ -1,7 +1,7 @@
 namespace Myelin.Inference.Runtimes.Sidecars;
 
 /// <summary>The networks of one model's sidecars. Owner: the loaded task; disposing lets the calls end and then the processes.</summary>
-internal sealed class SidecarSource(SidecarPool pool, Action<SidecarPool> gone) : IRuntimeSource, ISidecarHealth
+internal sealed class SidecarSource(SidecarPool pool, Action<SidecarPool> gone) : IRuntimeSource, IRuntimeHealth
 {
     private int _disposed;
 
@@ -36,11 +36,4 @@ internal sealed class SidecarSource(SidecarPool pool, Action<SidecarPool> gone) 
             gone(pool);
         }
     }
-}
-
-/// <summary>Whether what executes a loaded model still can.</summary>
-public interface ISidecarHealth
-{
-    /// <summary>Why the model can be called no more, until it is loaded again; empty while it can.</summary>
-    IReadOnlyList<Models.ModelError> Broken { get; }
 }

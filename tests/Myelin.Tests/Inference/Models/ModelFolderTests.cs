@@ -43,6 +43,38 @@ public class ModelFolderTests
     }
 
     [Theory]
+    [InlineData("sidecar", "command: [python3, serve.py]", "uds")]
+    [InlineData("uds", "command: [python3, serve.py]", "uds")]
+    [InlineData("http", "command: [python3, serve.py]", "http")]
+    [InlineData("sidecar", "{command: [python3, serve.py], transport: http}", "http")]
+    public void Load_RuntimeOfASidecar_SaysHowItIsSpokenTo(string runtime, string sidecar, string transport)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("m/model.yaml", $"task: speech-to-text\nruntime: {runtime}\nsidecar: {(sidecar[0] == '{' ? sidecar : "{" + sidecar + "}")}\n");
+
+        var definition = ModelFolder.Load(Path.Combine(folder.Path, "m")).Single();
+
+        definition.Runtime.ShouldBe("sidecar");
+        definition.Sidecar!.Transport.ShouldBe(transport);
+    }
+
+    [Theory]
+    [InlineData("uds", "{command: [a], transport: http}", "sidecar.transport", "write it in one place")]
+    [InlineData("uds", "{address: 'http://host:8000'}", "sidecar.addresses", "spoken to over http")]
+    [InlineData("http", "{}", "sidecar.command", "is missing")]
+    [InlineData("grpc", "{command: [a]}", "runtime", "onnx, sidecar, uds, http")]
+    public void Load_RuntimeThatContradictsItsSidecar_TellsTheCure(string runtime, string sidecar, string key, string message)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("m/model.yaml", $"task: tensor\nruntime: {runtime}\nsidecar: {sidecar}\n");
+        folder.Write("m/1/model.onnx", "");
+
+        ModelFolder.TryLoad(Path.Combine(folder.Path, "m"), out _, out var errors).ShouldBeFalse();
+
+        errors.ShouldContain(error => error.Key == key && error.Message.Contains(message), string.Join("; ", errors));
+    }
+
+    [Theory]
     [InlineData("", "is empty")]
     [InlineData("- a\n- b", "must be a mapping")]
     [InlineData("task: [unclosed", "line ")]

@@ -82,10 +82,10 @@ public sealed class SidecarRuntimeTests
 
         fault.Retryable.ShouldBeFalse();
         models.Supervisor.Find(definition)!.State.ShouldBe(SidecarState.Broken);
-        ((ISidecarHealth)source).Broken.Single().Message.ShouldContain("given up after 3 failures");
+        ((IRuntimeHealth)source).Broken.Single().Message.ShouldContain("given up after 3 failures");
         await source.DisposeAsync();
         await using var again = await models.OpenAsync(definition);
-        ((ISidecarHealth)again).Broken.ShouldBeEmpty();
+        ((IRuntimeHealth)again).Broken.ShouldBeEmpty();
     }
 
     [Theory]

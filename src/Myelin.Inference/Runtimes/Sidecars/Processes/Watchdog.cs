@@ -10,6 +10,7 @@ namespace Myelin.Inference.Runtimes.Sidecars.Processes;
 /// </summary>
 internal sealed class Watchdog : IDisposable
 {
+    /// <summary>POSIX words only: <c>kill -TERM -- -GROUP</c>, which bash takes, dash does not.</summary>
     private const string Script = """
         groups=
         while read -r word group; do
@@ -19,17 +20,17 @@ internal sealed class Watchdog : IDisposable
             done) exit 0 ;;
           esac
         done
-        for g in $groups; do kill -TERM -- "-$g" 2>/dev/null; done
+        for g in $groups; do kill -s TERM -- "-$g" 2>/dev/null; done
         if [ -n "$groups" ]; then
           i=0
           while [ $i -lt 20 ]; do
             alive=
-            for g in $groups; do kill -0 -- "-$g" 2>/dev/null && alive=1; done
+            for g in $groups; do kill -s 0 -- "-$g" 2>/dev/null && alive=1; done
             [ -z "$alive" ] && break
             sleep 0.1
             i=$((i + 1))
           done
-          for g in $groups; do kill -KILL -- "-$g" 2>/dev/null; done
+          for g in $groups; do kill -s KILL -- "-$g" 2>/dev/null; done
         fi
         rm -rf -- "$1"
         """;
