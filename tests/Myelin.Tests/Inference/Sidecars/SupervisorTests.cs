@@ -203,6 +203,74 @@ public sealed class SupervisorTests
 
         var cpu = File.ReadAllLines($"/proc/{endpoint.Pid}/cgroup").First(l => l.Contains("myelin-sidecar-", StringComparison.Ordinal));
         cpu.ShouldContain("many-1");
+        var group = cpu.Split(':')[2];
+        var (two, one) = ($"/sys/fs/cgroup{group}/cpu.max", $"/sys/fs/cgroup/cpu{group}/cpu.cfs_quota_us");
+        File.ReadAllText(File.Exists(two) ? two : one).Split(' ')[0].Trim().ShouldBe("50000", "half of the period of 100000 µs");
+        await source.DisposeAsync();
+        (File.Exists(two) || File.Exists(one)).ShouldBeFalse("the group goes with its process");
+    }
+
+    [Fact]
+    public async Task Start_DeviceOfTheModel_IsAllThatTheSidecarSees()
+    {
+        await using var models = new SidecarModels();
+        await using var source = await models.OpenAsync(models.Write(top: "instances: {device: 'cuda:1'}"));
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        using var ask = SidecarModels.Number("environment", 0);
+        using var outputs = await runtime.InferAsync([ask], s_token);
+
+        var expected = SidecarEnvironment.Devices("cuda:1", Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES"));
+        Encoding.UTF8.GetString(outputs["text"].Bytes.Span[4..]).Split('\n').ShouldContain($"CUDA_VISIBLE_DEVICES={expected}");
+    }
+
+    [Fact]
+    public async Task Start_ProgramThatWantsAPort_IsGivenAFreeOneAndSpokenToOverHttp()
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write();
+        definition = definition with { Sidecar = definition.Sidecar! with { Command = ["/usr/bin/python3", "serve.py", "--listen", "http://127.0.0.1:{port}"] } };
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBe(models.Supervisor.Find(definition)!.Endpoints.Single().Pid!.Value);
+        models.Supervisor.Find(definition)!.Transport.ShouldBe("http");
+        models.Supervisor.Find(definition)!.Endpoints.Single().Address.ShouldStartWith("http://127.0.0.1:");
+    }
+
+    [Theory]
+    [InlineData("uds")]
+    [InlineData("http")]
+    public async Task Open_DotNetSidecar_IsStartedCalledAndReplacedAfterACrash(string transport)
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write() with
+        {
+            Sidecar = new ModelSidecar { Command = [Path.Combine(AppContext.BaseDirectory, "Myelin.TestSidecar")], Transport = transport, Model = "double" },
+        };
+        await using var source = await models.OpenAsync(definition);
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        using var x = Tensor.Of<float>("x", ElementType.Float32, [1, 2, 3], 3);
+        var pid = models.Supervisor.Find(definition)!.Endpoints.Single().Pid!.Value;
+
+        System.Diagnostics.Process.GetProcessById(pid).Kill();
+        using var outputs = await runtime.InferAsync([x], s_token);
+
+        outputs["y"].As<float>().ToArray().ShouldBe([2, 4, 6]);
+        models.Supervisor.Find(definition)!.Endpoints.Single().Pid.ShouldNotBe(pid);
+        models.Supervisor.Find(definition)!.Counters.Restarts.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Open_ServerThatStartsNothing_SaysSo()
+    {
+        await using var models = new SidecarModels();
+        models.Options = models.Options with { Start = false };
+
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(models.Write()));
+
+        fault.Errors.Single().Key.ShouldBe("sidecar.command");
+        fault.Message.ShouldContain("sidecars.start is off");
     }
 
     [Fact]
