@@ -80,7 +80,7 @@ internal static class PostgresStorage
     }
 
     /// <summary>A prepared INSERT of the same width, a transaction each, one after the other.</summary>
-    private static async Task<double> RawInsertsAsync(PostgresDatabase database)
+    internal static async Task<double> RawInsertsAsync(PostgresDatabase database)
     {
         await database.ExecuteAsync("CREATE TABLE raw (seq bigserial PRIMARY KEY, id text UNIQUE, tenant text, model text, created_at bigint, parameters bytea)");
         await using var connection = new NpgsqlConnection(database.Connection);

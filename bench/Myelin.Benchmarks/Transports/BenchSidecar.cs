@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Myelin.Protocol;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Sidecar;
@@ -21,7 +22,7 @@ internal sealed class BenchSidecar : IAsyncDisposable
     public static Task<int> ServeAsync(string folder)
     {
         var networks = Directory.GetFiles(folder, "*.onnx").Order().Select(file => (Name: Path.GetFileNameWithoutExtension(file), File: file));
-        return SidecarHost.RunAsync([], [new Identity(), .. networks.Where(network => network.Name != "identity").Select(network => new OnnxModel(network.Name, network.File, new OnnxOptions()))]);
+        return SidecarHost.RunAsync([], [new Identity(), new Pause(), .. networks.Where(network => network.Name != "identity").Select(network => new OnnxModel(network.Name, network.File, new OnnxOptions()))]);
     }
 
     public async ValueTask DisposeAsync()
@@ -44,6 +45,20 @@ internal sealed class BenchSidecar : IAsyncDisposable
             var y = call.Rent("y", x.Type, x.Shape);
             x.Bytes.CopyTo(y.Bytes);
             return new(new TensorSet([y]));
+        }
+    }
+
+    /// <summary>A model of 5 ms that needs no processor: what is left of a second is the system's.</summary>
+    private sealed class Pause : SidecarModel
+    {
+        public override string Name => "pause";
+
+        public override int Concurrency => 1;
+
+        public override async ValueTask<TensorSet> InferAsync(SidecarCall call, CancellationToken cancellationToken)
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(5), cancellationToken);
+            return new TensorSet([call.Rent("y", ElementType.Float32, 1)]);
         }
     }
 }

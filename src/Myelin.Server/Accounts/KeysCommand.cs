@@ -12,7 +12,7 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
     private const int Usage = 2;
 
     private const string Help = """
-        keys create --name NAME [--tenant TENANT] [--scopes infer,manage,admin]   makes a key and shows it once
+        keys create --name NAME [--tenant TENANT] [--scopes infer,manage,metrics,admin]   makes a key and shows it once
         keys list                                                                 shows every key, never a secret
         keys revoke ID                                                            ends a key within five seconds
         """;
@@ -62,7 +62,7 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
 
         if (ScopeNames.Parse(scopeText, out var wrong) is not { } scopes)
         {
-            return await FailAsync($"'{wrong ?? scopeText}' is no scope; there are infer, manage, admin.", Usage);
+            return await FailAsync($"'{wrong ?? scopeText}' is no scope; there are infer, manage, metrics, admin.", Usage);
         }
 
         var (id, secret) = ApiKeyText.Generate();

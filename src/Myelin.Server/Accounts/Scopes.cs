@@ -13,7 +13,10 @@ internal enum Scopes
     Manage = 2,
 
     /// <summary>Everything.</summary>
-    Admin = 4 | Infer | Manage,
+    Admin = 4 | Infer | Manage | Metrics,
+
+    /// <summary>Read metrics, and nothing else: for Prometheus.</summary>
+    Metrics = 8,
 }
 
 internal static class ScopeNames
@@ -29,6 +32,7 @@ internal static class ScopeNames
             {
                 case "infer": scopes |= Scopes.Infer; break;
                 case "manage": scopes |= Scopes.Manage; break;
+                case "metrics": scopes |= Scopes.Metrics; break;
                 case "admin": scopes |= Scopes.Admin; break;
                 default: wrong = wrong is null ? word : $"{wrong}, {word}"; break;
             }
@@ -44,12 +48,7 @@ internal static class ScopeNames
             return "admin";
         }
 
-        return (scopes & Scopes.Infer, scopes & Scopes.Manage) switch
-        {
-            (0, 0) => "none",
-            (0, _) => "manage",
-            (_, 0) => "infer",
-            _ => "infer,manage",
-        };
+        (Scopes Scope, string Name)[] names = [(Scopes.Infer, "infer"), (Scopes.Manage, "manage"), (Scopes.Metrics, "metrics")];
+        return scopes == Scopes.None ? "none" : string.Join(',', names.Where(n => scopes.HasFlag(n.Scope)).Select(n => n.Name));
     }
 }

@@ -11,8 +11,11 @@ internal sealed record ArtifactsOptions
 /// <summary>Blobs in an S3 bucket, shared by several processes. Without <see cref="Bucket"/> they are files in the data folder.</summary>
 internal sealed record S3Options
 {
-    [Description("Bucket for the blobs; it must exist. Empty = files in the data folder.")]
+    [Description("Bucket for the blobs. Empty = files in the data folder.")]
     public string Bucket { get; init; } = "";
+
+    [Description("Make the bucket at the start where it is not there.")]
+    public bool CreateBucket { get; init; }
 
     [Description("Address of an S3 server, such as http://s3:9000. Empty = AWS in artifacts.s3.region.")]
     public string Endpoint { get; init; } = "";

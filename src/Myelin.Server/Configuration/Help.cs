@@ -34,6 +34,8 @@ internal static class Help
         }
 
         return text.Append("""
+            Every variable may come from a file: MYELIN_STORAGE_CONNECTION_FILE=/run/secrets/connection.
+
             example
               myelin-server --urls http://127.0.0.1:8080 --data /var/lib/myelin
               curl -F model=faces -F image=@photo.jpg 'http://127.0.0.1:8080/v1/jobs?wait=30s'

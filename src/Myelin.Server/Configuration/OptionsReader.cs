@@ -31,6 +31,10 @@ internal static class OptionsReader
             {
                 Apply(options, setting, setting.Environment, text, [], errors);
             }
+            else if (environment($"{setting.Environment}_FILE") is { Length: > 0 } secret && Secret($"{setting.Environment}_FILE", secret, errors) is { } content)
+            {
+                Apply(options, setting, $"{setting.Environment}_FILE", content, [], errors);
+            }
         }
 
         foreach (var (flag, text) in flags)
@@ -39,6 +43,26 @@ internal static class OptionsReader
         }
 
         return (options, errors);
+    }
+
+    /// <summary>What orchestrators give as a file that only this process reads; the newline at its end is not part of it.</summary>
+    private static string? Secret(string variable, string path, List<string> errors)
+    {
+        try
+        {
+            if (new FileInfo(path).Length <= MaxFileBytes)
+            {
+                return System.IO.File.ReadAllText(path).TrimEnd('\r', '\n');
+            }
+
+            errors.Add($"{variable}: {path} is larger than {MaxFileBytes} bytes");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            errors.Add($"{variable}: {e.Message}");
+        }
+
+        return null;
     }
 
     private static void Apply(MyelinOptions options, Setting? setting, string place, string text, IEnumerable<string> known, List<string> errors)

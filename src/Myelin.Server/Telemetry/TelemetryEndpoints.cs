@@ -16,7 +16,7 @@ internal static class TelemetryEndpoints
 
         // Names of models and how much they are used are nobody's business without a key, where keys are asked for.
         routes.MapGet("/metrics", (MetricsPage page) => TypedResults.Text(page.Write(), MetricsPage.ContentType))
-            .RequireScope(Scopes.Infer | Scopes.Manage).DisableHttpMetrics().WithTags("Operations")
+            .RequireScope(Scopes.Infer | Scopes.Manage | Scopes.Metrics).DisableHttpMetrics().WithTags("Operations")
             .WithSummary("Metrics as Prometheus text").Produces<string>(contentType: "text/plain");
     }
 

@@ -51,6 +51,9 @@ public sealed class KeyTests
     [InlineData("manage", "GET", "/v1/models", 200)]
     [InlineData("manage", "POST", "/v1/catalogue/none/install", 404)]
     [InlineData("manage", "GET", "/metrics", 200)]
+    [InlineData("metrics", "GET", "/metrics", 200)]
+    [InlineData("metrics", "GET", "/v1/jobs", 403)]
+    [InlineData("metrics", "GET", "/v1/models", 403)]
     [InlineData("admin", "GET", "/v1/jobs", 200)]
     [InlineData("admin", "POST", "/v1/catalogue/none/install", 404)]
     public async Task Scope_OfEachKey_OpensItsDoorsOnly(string? scopes, string method, string path, int expected)
@@ -159,7 +162,7 @@ public sealed class KeyTests
         (await RunAsync(options, "revoke", key.Trim())).Code.ShouldBe(0);
         (await RunAsync(options, "list")).Output.ShouldContain("revoked");
         (await RunAsync(options, "revoke", "nobody")).Code.ShouldBe(1);
-        (await RunAsync(options, "create", "--name", "x", "--scopes", "root")).Error.ShouldContain("infer, manage, admin");
+        (await RunAsync(options, "create", "--name", "x", "--scopes", "root")).Error.ShouldContain("infer, manage, metrics, admin");
         (await RunAsync(options, "make")).Code.ShouldBe(2);
     }
 

@@ -45,6 +45,17 @@ public sealed class S3ArtifactsTests : S3ArtifactsConformance
     }
 
     [Fact]
+    public async Task Start_NoBucketAndAskedToMakeIt_MakesIt()
+    {
+        using var artifacts = new S3Artifacts(Options with { Bucket = "made-at-the-start", CreateBucket = true });
+
+        await Task.WhenAll(artifacts.CheckAsync(Token), artifacts.CheckAsync(Token)); // two processes at once
+
+        await artifacts.PutAsync("01job", "ab", "t/t", new MemoryStream([1]), Token);
+        (await artifacts.OpenAsync("01job", "ab", Token)).ShouldNotBeNull();
+    }
+
+    [Fact]
     public async Task Any_ServerAway_IsUnavailable()
     {
         using var artifacts = new S3Artifacts(Options with { Endpoint = $"http://127.0.0.1:{ServerProcess.FreePort()}", Retries = 0 });

@@ -32,6 +32,19 @@ public sealed class OptionsReaderTests
     }
 
     [Fact]
+    public void Read_SecretInAFile_IsReadWithoutItsNewline()
+    {
+        var file = Path.GetTempFileName();
+        File.WriteAllText(file, "Host=db;Password=swordfish\n");
+        var environment = new Dictionary<string, string> { ["MYELIN_STORAGE_CONNECTION_FILE"] = file, ["MYELIN_JOBS_QUEUE_LIMIT_FILE"] = "/nowhere/at/all" };
+
+        var (options, errors) = OptionsReader.Read([], environment.GetValueOrDefault);
+
+        options.Storage.Connection.ShouldBe("Host=db;Password=swordfish");
+        errors.ShouldHaveSingleItem().ShouldStartWith("MYELIN_JOBS_QUEUE_LIMIT_FILE: ");
+    }
+
+    [Fact]
     public void Text_OfOptions_HoldsNoPassword()
     {
         var (options, errors) = OptionsReader.Read([], name => name == "MYELIN_STORAGE_CONNECTION" ? "Host=db;Password=swordfish" : null);

@@ -124,9 +124,28 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         }
     }
 
-    /// <summary>Asks for the bucket with our keys.</summary>
+    /// <summary>Asks for the bucket with our keys; makes it where that is wished.</summary>
     /// <exception cref="ArtifactsUnavailableException">It is not there or refuses us.</exception>
-    public Task CheckAsync(CancellationToken cancellationToken) => PageAsync(_options.Prefix, null, cancellationToken);
+    public async Task CheckAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await PageAsync(_options.Prefix, null, cancellationToken).ConfigureAwait(false);
+        }
+        catch (ArtifactsUnavailableException fault) when (_options.CreateBucket && fault.InnerException is AmazonS3Exception { ErrorCode: "NoSuchBucket" })
+        {
+            try
+            {
+                await AskAsync(() => _client.PutBucketAsync(_options.Bucket, cancellationToken), cancellationToken).ConfigureAwait(false);
+            }
+            catch (ArtifactsUnavailableException other) when (other.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.Conflict })
+            {
+                // Another process has made it meanwhile.
+            }
+
+            await PageAsync(_options.Prefix, null, cancellationToken).ConfigureAwait(false);
+        }
+    }
 
     public void Dispose()
     {

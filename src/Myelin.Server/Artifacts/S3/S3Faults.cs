@@ -27,7 +27,7 @@ internal static class S3Faults
 
     private static string Cure(string? code) => code switch
     {
-        "NoSuchBucket" => "Create the bucket, or set artifacts.s3.bucket.",
+        "NoSuchBucket" => "Create the bucket, set artifacts.s3.createBucket, or another artifacts.s3.bucket.",
         "SignatureDoesNotMatch" or "InvalidAccessKeyId" or "AccessDenied" or "NotSignedUp" => "Check artifacts.s3.accessKey, .secretKey and what they may do.",
         "AuthorizationHeaderMalformed" or "PermanentRedirect" => "Check artifacts.s3.region.",
         "RequestTimeTooSkewed" => "Set this machine's clock.",
