@@ -11,6 +11,9 @@ public static class ConformanceModels
 {
     public const int Concurrency = 16;
 
+    /// <summary>Place of <c>big</c> in the list.</summary>
+    public const int BigIndex = 7;
+
     public static SidecarModel[] Create() =>
     [
         new TestModel("identity", (call, _) => new(Identity(call))),

@@ -13,12 +13,12 @@ namespace Myelin.Benchmarks.Transports;
 /// <summary>What each way to a model costs: a call that only copies, a model of 5 ms, a real detector.</summary>
 internal static class TransportBench
 {
-    private const int Rounds = 5;
+    private const int Rounds = 4;
 
     private static readonly (int Bytes, string Name)[] s_sizes = [(1_000, "1 kB"), (150_000, "150 kB"), (4_915_200, "4.9 MB"), (50_000_000, "50 MB")];
     private static readonly long[] s_picture = [1, 3, 640, 640];
     private static readonly Route s_copy = new("one copy in memory, the limit", "", _ => throw new InvalidOperationException("no runtime"));
-    private static readonly TimeSpan s_round = TimeSpan.FromMilliseconds(600);
+    private static readonly TimeSpan s_round = TimeSpan.FromMilliseconds(400);
 
     /// <param name="parts">Any of <c>calls</c>, <c>model</c> and <c>detector</c>; none for all.</param>
     public static async Task RunAsync(string[] parts)
@@ -52,46 +52,39 @@ internal static class TransportBench
     /// <summary>A call there and back of a model that only copies, one at a time.</summary>
     private static async Task CallsAsync(List<Route> routes, Table goals)
     {
-        var plot = new LatencyPlot([.. s_sizes.Select(size => (size.Bytes, size.Name))]);
-        var copies = new List<double>();
-        var series = routes.ToDictionary(route => route, _ => new List<double>());
-        foreach (var (bytes, name) in s_sizes)
+        var taken = new Dictionary<Route, Latencies>[s_sizes.Length];
+        var copies = new double[s_sizes.Length];
+        for (var at = 0; at < s_sizes.Length; at++)
         {
-            var taken = await MeasureAsync([.. routes, s_copy], "identity", (runtime, cleanUp) => runtime is null ? Copy(bytes, cleanUp) : Call(runtime, ElementType.UInt8, bytes));
-            taken.Remove(s_copy, out var copied);
-            var copy = copied!.P50 / CopiesAtOnce(bytes);
-            copies.Add(copy);
-            var native = taken[routes[0]].P50;
-            var http = taken[routes.First(route => route.Transport == Route.Http)].P50;
-            var table = new Table("transport", "sidecar", "p50 µs", "p99 µs", "over native µs", "GB/s there", "of one copy", "speed against HTTP/1.1");
-            foreach (var (route, latencies) in taken)
-            {
-                series[route].Add(latencies.P50);
-                table.Add(route.Transport, route.Language, latencies.P50, latencies.P99, latencies.P50 - native, bytes / latencies.P50 / 1000, Share(copy / latencies.P50), http / latencies.P50);
-            }
-
-            table.Add("one copy in memory, the limit", "", copy, "", "", bytes / copy / 1000, "100 %", http / copy);
-            table.Print($"{name} there and {name} back");
-            var ring = taken[routes.First(route => route.Transport == Route.Ring)].P50;
-            if (bytes == s_sizes[0].Bytes)
-            {
-                Goal(goals, "a small call to a .NET sidecar, p50 µs", "≤ 40", ring, ring <= 40);
-            }
-            else if (bytes == s_sizes[^1].Bytes)
-            {
-                Goal(goals, "50 MB, uds + ring against HTTP/1.1", "≥ 5", http / ring, http / ring >= 5);
-            }
+            var bytes = s_sizes[at].Bytes;
+            taken[at] = await MeasureAsync([.. routes, s_copy], "identity", (runtime, cleanUp) => runtime is null ? Copy(bytes, cleanUp) : Call(runtime, ElementType.UInt8, bytes));
+            copies[at] = taken[at][s_copy].P50 / CopiesAtOnce(bytes);
         }
 
-        foreach (var (route, line) in series)
+        double P50(int size, string transport) => taken[size][routes.First(route => route.Transport == transport)].P50;
+        var http = P50(s_sizes.Length - 1, Route.Http);
+        var calls = new Table(["transport", "sidecar", .. s_sizes.Select(size => size.Name), "over native at 1 kB"]);
+        var rates = new Table(["transport", "sidecar", .. s_sizes.Select(size => size.Name), "50 MB against HTTP/1.1"]);
+        var plot = new LatencyPlot(s_sizes);
+        foreach (var route in routes)
         {
-            plot.Add(route.ToString(), line, dashed: route.Language == "Python");
+            var row = taken.Select(size => size[route]).ToArray();
+            calls.Add([route.Transport, route.Language, .. row.Select(latencies => $"{Figure(latencies.P50)} / {Figure(latencies.P99)}"), Figure(row[0].P50 - P50(0, Route.Native))]);
+            rates.Add([route.Transport, route.Language, .. row.Select((latencies, at) => $"{Figure(Rate(at, latencies.P50))} ({copies[at] / latencies.P50:P0})"), Figure(http / row[^1].P50) + "×"]);
+            plot.Add(route.ToString(), [.. row.Select(latencies => latencies.P50)], dashed: route.Language == "Python");
         }
 
+        calls.Add([s_copy.Transport, "", .. copies.Select(Figure), ""]);
+        rates.Add([s_copy.Transport, "", .. copies.Select((copy, at) => Figure(Rate(at, copy))), Figure(http / copies[^1]) + "×"]);
         plot.Limit("one copy in memory", copies);
+        calls.Print("A call there and back of a model that only copies, µs p50 / p99");
+        rates.Print("The same as GB/s each way (and as a share of one copy in memory)");
         var path = Path.Combine(Shared.Root, "docs", "transports.svg");
         await File.WriteAllTextAsync(path, plot.Write());
         Console.WriteLine($"\nplot: {path}");
+        Goal(goals, "a small call to a .NET sidecar, µs p50", "≤ 40", P50(0, Route.Ring), P50(0, Route.Ring) <= 40);
+        var gain = http / P50(s_sizes.Length - 1, Route.Ring);
+        Goal(goals, "50 MB, uds + ring against HTTP/1.1", "≥ 5", gain, gain >= 5);
     }
 
     /// <summary>A network of 5 ms that takes and gives a picture of 640×640 floats.</summary>
@@ -206,8 +199,7 @@ internal static class TransportBench
     {
         await File.WriteAllBytesAsync(Path.Combine(folder, "identity.onnx"), TinyOnnx.Identity(new TensorSpec("x", ElementType.UInt8, [-1])));
         var takes = new TensorSpec("x", ElementType.Float32, s_picture);
-        var one = await TakesAsync(folder, takes, 1);
-        var count = (int)Math.Max(1, Math.Round(5000 / one));
+        var count = (int)Math.Max(1, Math.Round(5000 / await PerOperatorAsync(folder, takes)));
         await File.WriteAllBytesAsync(Path.Combine(folder, "five.onnx"), TinyOnnx.Chain(takes, [.. Enumerable.Repeat("Erf", count)]));
         await File.WriteAllBytesAsync(Path.Combine(folder, "five-small.onnx"), TinyOnnx.Chain(takes, [.. Enumerable.Repeat("Erf", count), "ReduceMean"]));
         var catalogue = Path.Combine(AppContext.BaseDirectory, "models", "catalogue", "yolox-nano");
@@ -225,20 +217,27 @@ internal static class TransportBench
         }
     }
 
-    /// <summary>Microseconds of a network of so many operators.</summary>
-    private static async Task<double> TakesAsync(string folder, TensorSpec takes, int operators)
+    /// <summary>Microseconds of one operator of the made network, on this machine.</summary>
+    private static async Task<double> PerOperatorAsync(string folder, TensorSpec takes)
     {
+        const int Operators = 8;
         var path = Path.Combine(folder, "try.bin");
-        await File.WriteAllBytesAsync(path, TinyOnnx.Chain(takes, [.. Enumerable.Repeat("Erf", operators)]));
+        await File.WriteAllBytesAsync(path, TinyOnnx.Chain(takes, [.. Enumerable.Repeat("Erf", Operators)]));
         await using var runtime = OnnxRuntime.Load(path, new OnnxOptions());
-        var latencies = new Latencies();
-        await latencies.RoundAsync(await Call(runtime, takes.Type, takes.Shape), s_round);
-        return latencies.P50;
+        var (latencies, call) = (new Latencies(), await Call(runtime, takes.Type, takes.Shape));
+        for (var round = 0; round < Rounds; round++)
+        {
+            await latencies.RoundAsync(call, s_round);
+        }
+
+        return latencies.P50 / Operators;
     }
 
     private static void Goal(Table goals, string what, string wanted, double measured, bool met) => goals.Add(what, wanted, measured, met ? "met" : "**missed**");
 
-    private static string Share(double part) => part.ToString("P0", CultureInfo.InvariantCulture);
+    private static double Rate(int size, double microseconds) => s_sizes[size].Bytes / microseconds / 1000;
+
+    private static string Figure(double value) => value.ToString(value >= 100 ? "N0" : value >= 10 ? "0.0" : value >= 1 ? "0.00" : "0.000", CultureInfo.InvariantCulture);
 
     /// <summary>Lends one runtime to one task, which disposes it.</summary>
     private sealed class OneRuntime(IRuntime runtime) : IRuntimeSource

@@ -15,6 +15,9 @@ namespace Myelin.Sidecar.Http;
 /// </summary>
 internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions options) : ISidecarListener
 {
+    // Large messages: 4 KiB kept by an idle connection cost less than a system call more for each 4 KiB received.
+    private static readonly SocketTransportOptions s_sockets = new() { WaitForDataBeforeAllocatingBuffer = false };
+
     private static readonly TimeSpan s_goodbye = TimeSpan.FromSeconds(2);
 
     private readonly SidecarApplication _application = new(options);
@@ -26,7 +29,7 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
 
     public async ValueTask StartAsync(CancellationToken cancellationToken)
     {
-        var sockets = new SocketTransportFactory(Options.Create(new SocketTransportOptions()), NullLoggerFactory.Instance);
+        var sockets = new SocketTransportFactory(Options.Create(s_sockets), NullLoggerFactory.Instance);
         var listener = await BindAsync(sockets, cancellationToken).ConfigureAwait(false);
         EndPoint = listener.EndPoint;
         if (address.Path is { } path && !OperatingSystem.IsWindows())

@@ -3,6 +3,7 @@ using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
 using Myelin.Sidecar.Uds;
+using Myelin.TestSidecar;
 using Myelin.Tests.Inference.Runtimes.Conformance;
 using Shouldly;
 using Xunit;
@@ -244,6 +245,40 @@ public sealed class UdsConnectionTests
 
         (await connection.Lost).Ending.ShouldBe(UdsEnding.Drained);
         await draining;
+        await connection.DisposeAsync();
+        await sidecar.ShouldBeAloneAsync();
+    }
+
+    [Fact]
+    public async Task Worker_NeverReads_OthersGoOnAndItsEndFreesAll()
+    {
+        await using var sidecar = await InProcessSidecar.StartAsync();
+        var connection = await sidecar.ConnectAsync();
+        using (var silent = WirePeer.Connect(sidecar.Options.SocketPath))
+        {
+            silent.Send(FrameType.Hello, 0, Hello.Write(1, 1, new WorkerHello("silent", 64, 1 << 30, null)));
+            silent.ReadUntil(FrameType.Ready).ShouldNotBeNull();
+            for (ulong call = 1; call <= 30; call++)
+            {
+                var head = new byte[CallHead.FixedBytes + TensorHead.Size("bytes".Length, 1)];
+                new CallHeadWriter(head, ConformanceModels.BigIndex, 1, 0, 0, sizeof(long)).Tensor("bytes", ElementType.Int64, [1], TensorPlace.Inline, 0, sizeof(long));
+                silent.Send(FrameType.Infer, call, head);
+                silent.Send(FrameType.Data, call, BitConverter.GetBytes(1_000_000L));
+            }
+
+            var identity = connection.Open("identity");
+            for (var round = 0; round < 50; round++)
+            {
+                using var x = Tensors.Filled(identity.Rent("x", ElementType.UInt8, 1 + (round * 2000)), round);
+                using var outputs = await identity.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(10), Token);
+                Tensors.ShouldEqual(outputs.Single(), x);
+            }
+
+            sidecar.Listener.Sessions.Count.ShouldBe(2, "it is slow, and not wrong");
+        }
+
+        await InProcessSidecar.EventuallyAsync(() => sidecar.Listener.Sessions.Count == 1, "the session of a worker that is gone");
+        await sidecar.ShouldHoldNothingAsync(connection);
         await connection.DisposeAsync();
         await sidecar.ShouldBeAloneAsync();
     }
