@@ -6,6 +6,8 @@ using Myelin.Cli.Generate;
 using Myelin.Cli.Jobs;
 using Myelin.Cli.Models;
 using Myelin.Cli.Pictures;
+using Myelin.Cli.Serve;
+using Myelin.Cli.Workers;
 
 namespace Myelin.Cli;
 
@@ -14,6 +16,11 @@ internal static class CommandLine
 {
     public static async Task<int> RunAsync(string[] args)
     {
+        if (args is ["serve", .. var flags])
+        {
+            return ServeCommand.Run(flags);
+        }
+
         var root = Root();
         Help.Install(root);
         var parsed = root.Parse(args);
@@ -55,5 +62,7 @@ internal static class CommandLine
         JobsCommand.Create(),
         ModelsCommand.Create(),
         CatalogueCommand.Create(),
+        WorkersCommand.Create(),
+        ServeCommand.Create(),
     };
 }

@@ -17,6 +17,10 @@ public sealed partial class MyelinClient
         return await Transport.ReadAsync(response, JsonContext.Default.Model, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>Workers that registered, silent ones too. Needs an admin key where keys are asked for.</summary>
+    public async Task<IReadOnlyList<WorkerInfo>> WorkersAsync(CancellationToken cancellationToken) =>
+        (await _transport.GetAsync("v1/workers", JsonContext.Default.PageWorkerInfo, cancellationToken).ConfigureAwait(false)).Data;
+
     /// <summary>Known public models, installed or not.</summary>
     public async Task<IReadOnlyList<CatalogueEntry>> CatalogueAsync(CancellationToken cancellationToken) =>
         (await _transport.GetAsync("v1/catalogue", JsonContext.Default.PageCatalogueEntry, cancellationToken).ConfigureAwait(false)).Data;

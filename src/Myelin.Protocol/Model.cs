@@ -37,6 +37,12 @@ public sealed record Model
 
     public IReadOnlyList<ModelParameter> Parameters { get; init; } = [];
 
+    /// <summary>True where parameters that are not listed are passed on: a sidecar does the task and knows them.</summary>
+    public bool? OpenParameters { get; init; }
+
+    /// <summary>Live workers that have it and could run it; at 0 jobs for it wait. Null where one process does everything.</summary>
+    public int? Workers { get; init; }
+
     /// <summary>Why a broken model cannot be used: every error at once, each naming file, key and cure.</summary>
     public IReadOnlyList<ModelProblem> Errors { get; init; } = [];
 

@@ -4,6 +4,7 @@ using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Images;
+using Myelin.Server.Inference;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Models.Catalogue;
@@ -11,6 +12,8 @@ using Myelin.Server.Streams;
 using Myelin.Server.Telemetry;
 using Myelin.Server.Web;
 using Myelin.Server.Workers;
+using Myelin.Server.Workers.Calls;
+using Myelin.Server.Workers.Registry;
 
 namespace Myelin.Server;
 
@@ -37,6 +40,11 @@ internal static class MyelinServer
 
             using var impatience = StopAtOnceOnSecondInterrupt(app.Lifetime);
             app.Lifetime.ApplicationStarted.Register(() => Greet(app));
+            foreach (var warning in RolesCheck.Warnings(options))
+            {
+                await Console.Error.WriteLineAsync(warning);
+            }
+
             await app.RunAsync();
             return 0;
         }
@@ -61,7 +69,9 @@ internal static class MyelinServer
             ContentRootPath = AppContext.BaseDirectory,
             EnvironmentName = Environments.Production,
         });
-        builder.WebHost.UseUrls(options.Urls.Split(',', ';'));
+        var door = WorkerDoor.Of(options);
+        builder.WebHost.UseUrls([.. options.Urls.Split(',', ';'), .. door.Urls()]);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(door.Mark));
         builder.Logging.AddMyelinLogging(options.Telemetry);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + TimeSpan.FromSeconds(5));
         builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
@@ -76,6 +86,8 @@ internal static class MyelinServer
             builder.Services.AddCoordinator();
         }
 
+        builder.Services.AddWorkerRegistry(worker: options.Runs("worker"));
+        builder.Services.AddCalls();
         builder.Services.AddOperations(options);
         if (options.Runs("gateway"))
         {
@@ -85,6 +97,11 @@ internal static class MyelinServer
         builder.Services.AddOpenTopics(gateway: options.Runs("gateway"), worker: options.Runs("worker"));
         more(builder.Services);
         var app = builder.Build();
+        if (door.IsOpen)
+        {
+            app.UseMiddleware<DoorMiddleware>();
+        }
+
         app.UseMyelin();
         app.MapTelemetry();
         if (options.Runs("gateway"))
@@ -92,6 +109,8 @@ internal static class MyelinServer
             app.MapGateway();
             app.MapCatalogue();
             app.MapImages();
+            app.MapWorkers();
+            app.MapInference();
         }
 
         // From the first word of a shutdown on nothing more is accepted; what was accepted is drained or kept.

@@ -113,7 +113,7 @@ public sealed class Cluster : IAsyncDisposable
         await using var command = source.CreateCommand("SELECT worker FROM jobs WHERE id = $1 AND state = 1");
         command.Parameters.Add(new NpgsqlParameter { Value = job });
         return await command.ExecuteScalarAsync(cancellationToken) is string owner
-            ? _workers.Find(w => owner.EndsWith($"/{w.Id}", StringComparison.Ordinal))
+            ? _workers.Find(w => w.IsRunning && owner.EndsWith($"/{w.Id}", StringComparison.Ordinal))
             : null;
     }
 

@@ -36,7 +36,7 @@ internal sealed class PostgresDatabase
         PostgresJobStore.OpenAsync(Settings(patience), lease ?? TimeSpan.FromSeconds(10), Context(time), CancellationToken.None);
 
     /// <summary>Forgets every row, keeps the tables.</summary>
-    public Task ClearAsync() => ExecuteAsync("TRUNCATE jobs, inputs, queue_depths, webhooks, leases, api_keys RESTART IDENTITY");
+    public Task ClearAsync() => ExecuteAsync("TRUNCATE jobs, inputs, queue_depths, webhooks, leases, api_keys, workers RESTART IDENTITY");
 
     public async Task ExecuteAsync(string sql)
     {

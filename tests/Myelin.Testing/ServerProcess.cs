@@ -15,6 +15,7 @@ public sealed class ServerProcess : IAsyncDisposable
     private readonly Dictionary<string, string> _environment;
     private readonly bool _ownsData;
     private Process? _process;
+    private bool _launched;
 
     /// <param name="data">Data folder; null makes a temporary one that is deleted at the end.</param>
     /// <param name="environment">Settings, such as <c>MYELIN_JOBS_QUEUE_LIMIT</c>.</param>
@@ -41,6 +42,9 @@ public sealed class ServerProcess : IAsyncDisposable
     public IReadOnlyList<string> Through { get; init; } = [];
 
     public int Id => _process!.Id;
+
+    /// <summary>False before a start, after a kill, and once it ended by itself.</summary>
+    public bool IsRunning => _launched && !_process!.HasExited;
 
     /// <summary>What the process printed so far, over all its lives.</summary>
     public string Log
@@ -105,6 +109,7 @@ public sealed class ServerProcess : IAsyncDisposable
         }
 
         _process = Process.Start(start)!;
+        _launched = true;
         _process.OutputDataReceived += (_, line) => Keep(line.Data);
         _process.ErrorDataReceived += (_, line) => Keep(line.Data);
         _process.BeginOutputReadLine();
@@ -116,6 +121,7 @@ public sealed class ServerProcess : IAsyncDisposable
     {
         _process!.Kill();
         await _process.WaitForExitAsync();
+        _launched = false;
         _process.Dispose();
     }
 

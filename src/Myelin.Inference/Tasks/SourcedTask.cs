@@ -1,11 +1,14 @@
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
+using Myelin.Inference.Tasks.Tensors;
 
 namespace Myelin.Inference.Tasks;
 
 /// <summary>A loaded task together with the source of its networks, disposed after it.</summary>
-internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, IRuntimeHealth
+internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, ITensorTask, IRuntimeHealth
 {
+    public IRuntime? Network => (task as ITensorTask)?.Network;
+
     public IReadOnlyList<ModelError> Broken => source is IRuntimeHealth sidecar ? sidecar.Broken : [];
 
     public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>

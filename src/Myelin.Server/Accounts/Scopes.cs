@@ -12,8 +12,11 @@ internal enum Scopes
     /// <summary>Install, upload, delete models; read models and metrics.</summary>
     Manage = 2,
 
+    /// <summary>See and run the server itself; what <see cref="Admin"/> has beyond the others.</summary>
+    Operate = 4,
+
     /// <summary>Everything.</summary>
-    Admin = 4 | Infer | Manage | Metrics,
+    Admin = Operate | Infer | Manage | Metrics,
 
     /// <summary>Read metrics, and nothing else: for Prometheus.</summary>
     Metrics = 8,
@@ -43,7 +46,7 @@ internal static class ScopeNames
 
     public static string ToText(this Scopes scopes)
     {
-        if (scopes.HasFlag(Scopes.Admin))
+        if (scopes.HasFlag(Scopes.Operate))
         {
             return "admin";
         }

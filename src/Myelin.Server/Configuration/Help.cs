@@ -11,7 +11,7 @@ internal static class Help
             myelin-server: runs neural networks as services
 
             usage
-              myelin-server [serve] [flags]              start the server
+              myelin-server [serve] [flags]              start the server (also: myelin serve)
               myelin-server keys create|list|revoke      API keys (needed on any address but loopback)
               myelin-server model check FOLDER           validate a model folder, all errors at once
 

@@ -13,7 +13,7 @@ internal sealed record MyelinOptions
     [Description("Address to listen on. Anything but loopback needs API keys or --insecure.")]
     public string Urls { get; init; } = "http://127.0.0.1:8080";
 
-    [Description("Roles of this process: gateway, worker, coordinator, comma-separated.")]
+    [Description("Roles of this process: gateway (the API), worker (runs jobs), coordinator (upkeep), comma-separated.")]
     public string Roles { get; init; } = "gateway,worker,coordinator";
 
     [Description("Folder for the database and the blobs.")]
@@ -58,6 +58,10 @@ internal sealed record MyelinOptions
     public SidecarsOptions Sidecars { get; init; } = new();
 
     public TelemetryOptions Telemetry { get; init; } = new();
+
+    public CallsOptions Calls { get; init; } = new();
+
+    public ClusterOptions Cluster { get; init; } = new();
 
     /// <summary>Whether this process plays a role.</summary>
     public bool Runs(string role) => Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Contains(role);
@@ -135,6 +139,15 @@ internal sealed record WorkerOptions
     [Description("A worker's hold on a job without a heartbeat.")]
     [Range(typeof(TimeSpan), "00:00:01", "01:00:00")]
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(15);
+
+    [Description("Address for synchronous calls from gateways on other machines, http://0.0.0.0:8081. Anything but loopback needs cluster.key. Empty = only from this machine.")]
+    public string Listen { get; init; } = "";
+
+    [Description("Address that gateways are told, http://host:port. Default: worker.listen, with this machine's name where it is 0.0.0.0.")]
+    public string Address { get; init; } = "";
+
+    [Description("How long the models of a worker that fell silent stay known: jobs for them are taken and wait.")]
+    public TimeSpan Remember { get; init; } = TimeSpan.FromHours(24);
 
     [Description("Longest run of one attempt.")]
     public TimeSpan AttemptTimeout { get; init; } = TimeSpan.FromMinutes(30);

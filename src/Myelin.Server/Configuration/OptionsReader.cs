@@ -42,6 +42,7 @@ internal static class OptionsReader
             Apply(options, settings.FirstOrDefault(s => s.Flag == flag), flag, text, settings.Select(s => s.Flag), errors);
         }
 
+        errors.AddRange(RolesCheck.Errors(options));
         return (options, errors);
     }
 

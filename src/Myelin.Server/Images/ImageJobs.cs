@@ -14,9 +14,9 @@ namespace Myelin.Server.Images;
 /// What the compatible endpoints share: choose the model, check the parameters, submit an ordinary text-to-image job,
 /// see it through, hand out its pictures. There is no second queue and no second truth.
 /// </summary>
-internal sealed class ImageJobs(ModelRepository models, JobService jobs, ModelLoader loader, IHostApplicationLifetime lifetime)
+internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoader loader, IHostApplicationLifetime lifetime)
 {
-    public IEnumerable<ModelEntry> Models => models.List().Where(m => m.Definition?.Task == TaskNames.TextToImage && m.State != ModelState.Broken);
+    public IEnumerable<ModelEntry> Models => models.List().Where(m => m.Task == TaskNames.TextToImage && m.State != ModelState.Broken);
 
     /// <summary>The model by name, or the first one when the caller names none.</summary>
     public ModelEntry? Choose(string? name) => string.IsNullOrEmpty(name) ? Models.FirstOrDefault() : Models.FirstOrDefault(m => m.Name == name);

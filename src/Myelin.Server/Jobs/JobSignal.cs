@@ -59,8 +59,10 @@ internal sealed record JobSignal
         Of(job) with { EventId = eventId, Kind = JobSignalKind.Progress, Progress = progress };
 }
 
-/// <summary>A request to whichever worker runs the job.</summary>
-internal sealed record JobControl(string Cancel);
+/// <summary>A request to every process.</summary>
+/// <param name="Cancel">To whichever worker runs this job: stop it.</param>
+/// <param name="Look">To workers that have its model: a hint that came to one that has not.</param>
+internal sealed record JobControl(string? Cancel = null, JobHint? Look = null);
 
 /// <summary>JSON of what travels on the bus between roles. Strict: on Kafka anybody may have written it.</summary>
 [JsonSourceGenerationOptions(
@@ -100,8 +102,13 @@ internal static class JobMessages
         bus.PublishAsync(Topics.Events, new BusMessage(Topics.Events, job, jpeg, s_preview), cancellationToken);
 
     public static ValueTask PublishCancelAsync(this IBus bus, string job, CancellationToken cancellationToken) =>
+        bus.PublishControlAsync(job, new JobControl(Cancel: job), cancellationToken);
+
+    /// <summary>Hands a hint to all workers: the one that got it cannot run it.</summary>
+    public static ValueTask PublishLookAsync(this IBus bus, JobHint hint, CancellationToken cancellationToken) =>
+        bus.PublishControlAsync(hint.Id, new JobControl(Look: hint), cancellationToken);
+
+    private static ValueTask PublishControlAsync(this IBus bus, string job, JobControl control, CancellationToken cancellationToken) =>
         bus.PublishAsync(
-            Topics.Control,
-            new BusMessage(Topics.Control, job, JsonSerializer.SerializeToUtf8Bytes(new JobControl(job), JobsJson.Default.JobControl)),
-            cancellationToken);
+            Topics.Control, new BusMessage(Topics.Control, job, JsonSerializer.SerializeToUtf8Bytes(control, JobsJson.Default.JobControl)), cancellationToken);
 }

@@ -13,7 +13,7 @@ namespace Myelin.Server.Jobs;
 /// Compares a draft with its model's contract, all errors at once. What passes is accepted as it is: a job that the
 /// gateway could have refused never takes a place in the queue.
 /// </summary>
-internal sealed class SubmissionCheck(ModelRepository models, SubmissionParts parts, MyelinOptions options, TimeProvider time)
+internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts parts, MyelinOptions options, TimeProvider time)
 {
     private static readonly byte[] s_noParameters = "{}"u8.ToArray();
 

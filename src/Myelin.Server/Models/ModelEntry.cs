@@ -28,4 +28,10 @@ internal sealed record ModelEntry
     public IReadOnlyList<string> Revisions { get; init; } = [];
 
     public IReadOnlyList<ModelError> Errors { get; init; } = [];
+
+    /// <summary>Of a model that only other processes have: how they show it; then there is no <see cref="Definition"/>.</summary>
+    public Model? Elsewhere { get; init; }
+
+    /// <summary>One of <see cref="TaskNames"/>; null for a model whose folder does not validate.</summary>
+    public string? Task => Contract?.Task;
 }

@@ -33,6 +33,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     public bool IsBuiltIn(string name) =>
         Find(name)?.Definition?.ModelFolder.StartsWith(BuiltIn, StringComparison.Ordinal) ?? false;
 
+    /// <summary>Whether jobs for it can run here: it is whole, or a task of the server itself.</summary>
+    public bool Runs(string name) => _system.ContainsKey(name) || Find(name) is { State: not ModelState.Broken };
+
     /// <summary>
     /// A task of the server itself that runs as a job, such as an installation. Its name begins with <c>@</c>, which no
     /// caller can submit to.

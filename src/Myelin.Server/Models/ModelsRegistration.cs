@@ -25,9 +25,11 @@ internal static class ModelsRegistration
         })
         .AddSingleton<SettleParameters>(provider =>
         {
-            var models = provider.GetRequiredService<ModelRepository>();
-            return (model, parameters) => models.Find(model)?.Definition?.Task == TaskNames.TextToImage ? WithSeed(parameters) : parameters;
+            var models = provider.GetRequiredService<ModelDirectory>();
+            return (model, parameters) => models.Find(model)?.Task == TaskNames.TextToImage ? WithSeed(parameters) : parameters;
         })
+        .AddSingleton<ModelDirectory>()
+        .AddSingleton<ModelViews>()
         .AddSingleton<Catalogue.Catalogue>()
         .AddSingleton<ModelMirror>()
         .AddSingleton(provider => ActivatorUtilities.CreateInstance<ModelDownloader>(provider, new HttpClient { Timeout = Timeout.InfiniteTimeSpan }))

@@ -14,7 +14,7 @@ namespace Myelin.Server.Workers;
 /// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
 /// </summary>
 internal sealed partial class JobListener(
-    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
+    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
     : BackgroundService
 {
     private const int PageSize = 1000;
@@ -56,7 +56,7 @@ internal sealed partial class JobListener(
             var page = await store.QueuedAsync(last, PageSize, cancellationToken).ConfigureAwait(false);
             foreach (var hint in page)
             {
-                if (!queue.Offer(hint))
+                if (runs(hint.Model) && !queue.Offer(hint))
                 {
                     return;
                 }
@@ -67,7 +67,8 @@ internal sealed partial class JobListener(
                 return;
             }
 
-            last = page[^1];
+            // Pages go by model: one that does not run here is passed over whole.
+            last = runs(page[^1].Model) ? page[^1] : page[^1] with { Priority = JobPriority.Low, Sequence = long.MaxValue };
         }
     }
 
@@ -96,7 +97,12 @@ internal sealed partial class JobListener(
             await queue.RoomAsync(priority, options.Bus.Kafka.Window, cancellationToken).ConfigureAwait(false);
         }
 
-        if (!queue.Offer(hint, message.Done))
+        if (!runs(hint.Model))
+        {
+            await bus.PublishLookAsync(hint, cancellationToken).ConfigureAwait(false);
+            message.Done();
+        }
+        else if (!queue.Offer(hint, message.Done))
         {
             // Turned away, and remembered as such: the queue asks Storage once it has room.
             message.Done();
@@ -105,7 +111,18 @@ internal sealed partial class JobListener(
 
     private ValueTask ObeyAsync(BusMessage message)
     {
-        running.Stop(message.Read(JobsJson.Default.JobControl).Cancel, StopReason.Cancelled);
+        var control = message.Read(JobsJson.Default.JobControl);
+        if (control.Cancel is { } job)
+        {
+            running.Stop(job, StopReason.Cancelled);
+        }
+
+        if (control.Look is { } hint && runs(hint.Model))
+        {
+            // Several may take it to heart: the claim decides.
+            queue.Offer(hint);
+        }
+
         return ValueTask.CompletedTask;
     }
 

@@ -1,6 +1,7 @@
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Models;
+using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers;
 
@@ -13,6 +14,8 @@ internal static class WorkersRegistration
         services.AddSingleton<RunningJobs>();
         services.AddHostedService<JobListener>();
         services.AddSingleton<AcquireTask>(p => p.GetRequiredService<ModelRepository>().AcquireAsync);
+        services.AddSingleton<RunsModel>(p =>
+            StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
         services.AddSingleton<AttemptEndings>();
         services.AddSingleton<JobRunner>();
         services.AddSingleton<Heartbeat>();

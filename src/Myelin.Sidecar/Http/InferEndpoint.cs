@@ -1,4 +1,3 @@
-using System.Buffers;
 using Microsoft.AspNetCore.Http;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
@@ -9,9 +8,6 @@ namespace Myelin.Sidecar.Http;
 /// <summary>One call: the request off the body, the model's turn, the outputs onto the body.</summary>
 internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
 {
-    // What is handed to the connection before it is waited for: Kestrel copies it into its own buffers.
-    private const int Slice = 256 << 10;
-
     /// <exception cref="OipException">The request is wrong.</exception>
     public async Task RunAsync(HttpContext context, ServedModel served)
     {
@@ -71,47 +67,16 @@ internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
 
     private static async Task AnswerAsync(HttpContext context, SidecarModel model, OipMessage request, TensorSet outputs, TimeSpan compute)
     {
-        var chosen = Choose(request, outputs);
-        bool Binary(Tensor output) => request.Requested.FirstOrDefault(requested => requested.Name == output.Name).Binary ?? request.BinaryOutput;
-        var head = OipWriter.Answer(model.Name, model.Version, request.Id, compute, chosen, Binary);
-        var tensors = chosen.Where(Binary).ToList();
-
+        var reply = new OipReply(model.Name, model.Version, request, outputs, compute);
         var response = context.Response;
-        response.ContentLength = head.Length + tensors.Sum(tensor => (long)tensor.Bytes.Length);
-        response.ContentType = tensors.Count > 0 ? "application/octet-stream" : "application/json";
-        if (tensors.Count > 0)
+        response.ContentLength = reply.Length;
+        response.ContentType = reply.ContentType;
+        if (reply.HeadLength is { } head)
         {
-            response.Headers[OipReader.HeadLengthHeader] = head.Length.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            response.Headers[OipReader.HeadLengthHeader] = head.ToString(System.Globalization.CultureInfo.InvariantCulture);
         }
 
         await response.StartAsync(context.RequestAborted).ConfigureAwait(false); // before it the writer lends no memory
-        var waiting = 0;
-        foreach (var part in tensors.Select(tensor => (ReadOnlyMemory<byte>)tensor.Bytes).Prepend(head))
-        {
-            for (var at = 0; at < part.Length; at += Slice)
-            {
-                var slice = part.Slice(at, Math.Min(Slice, part.Length - at));
-                response.BodyWriter.Write(slice.Span);
-                waiting += slice.Length;
-                if (waiting >= Slice)
-                {
-                    await response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-                    waiting = 0;
-                }
-            }
-        }
-
-        await response.BodyWriter.FlushAsync(context.RequestAborted).ConfigureAwait(false);
-    }
-
-    private static IReadOnlyList<Tensor> Choose(OipMessage request, TensorSet outputs)
-    {
-        if (request.Requested.Count == 0)
-        {
-            return outputs;
-        }
-
-        return [.. request.Requested.Select(requested => outputs.FirstOrDefault(output => output.Name == requested.Name)
-            ?? throw new OipException("outputs", $"asks for '{requested.Name}'; there are: {string.Join(", ", outputs.Select(output => output.Name))}"))];
+        await reply.WriteAsync(response.BodyWriter, context.RequestAborted).ConfigureAwait(false);
     }
 }

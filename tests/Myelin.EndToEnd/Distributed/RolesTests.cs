@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Net;
+using System.Text.Json;
+using Myelin.Client;
 using Myelin.Protocol;
 using Myelin.Testing;
 using Shouldly;
@@ -117,6 +119,56 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
             (await StatusAsync(process, "/v1/models")).ShouldBe(HttpStatusCode.NotFound);
             (await StatusAsync(process, "/")).ShouldBe(HttpStatusCode.NotFound);
         }
+    }
+
+    /// <summary>Of three workers one has the model: the gateways learn it from its registration, the job finds it, and waits while it is away.</summary>
+    [Fact]
+    public async Task Model_OfOneWorkerOnly_IsKnownToGatewaysAndRunThere()
+    {
+        using var models = new ModelFolders();
+        models.AddIris();
+        var own = await Cluster.AddWorkerAsync(Token, new Dictionary<string, string> { ["MYELIN_MODELS"] = models.Root });
+        var client = Cluster.Gateways[0].Client();
+        (await UntilAsync(client, m => m is { Name: "iris", State: "ready" })).Workers.ShouldBe(1);
+        (await client.ModelAsync("faces", Token)).Workers.ShouldBe(3);
+        var worker = (await client.WorkersAsync(Token)).Single(w => w.Host.EndsWith($"/{own.Id}", StringComparison.Ordinal));
+        (worker.State, worker.Capacity).ShouldBe(("live", 1));
+        worker.Models.ShouldContain(new WorkerModel("iris", "ready"));
+
+        var ended = await Task.WhenAll((await IrisAsync(client, 6)).Select(job => client.WaitAsync(job.Id, Token)));
+        ended.ShouldAllBe(job => job.State == JobState.Succeeded);
+        ended.ShouldAllBe(job => job.Attempt == 1);
+
+        (await own.TerminateAsync(TimeSpan.FromSeconds(30))).ShouldBe(0);
+        await UntilAsync(client, m => m is { Name: "iris", Workers: 0 });
+        var waiting = (await IrisAsync(client, 1)).Single();
+        (await client.GetAsync(waiting.Id, Token)).State.ShouldBe(JobState.Queued);
+        await own.StartAsync(Token);
+        (await client.WaitAsync(waiting.Id, Token)).State.ShouldBe(JobState.Succeeded);
+        await own.KillAsync();
+        await UntilAsync(client, m => m is { Name: "iris", Workers: 0 });
+        (await client.WorkersAsync(Token)).Single(w => w.Id == worker.Id).State.ShouldBe("silent");
+    }
+
+    private static async Task<Model> UntilAsync(MyelinClient client, Func<Model, bool> holds)
+    {
+        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(100, Token))
+        {
+            var models = await client.ModelsAsync(Token);
+            if (models.FirstOrDefault(holds) is { } model)
+            {
+                return model;
+            }
+
+            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(60), string.Join(", ", models.Select(m => $"{m.Name} {m.State} {m.Workers}")));
+        }
+    }
+
+    private static async Task<Job[]> IrisAsync(MyelinClient client, int count)
+    {
+        var tensors = JsonSerializer.SerializeToElement(new object[] { new { name = "input", shape = new[] { 1, 4 }, datatype = "FP32", data = new[] { 5.1, 3.5, 1.4, 0.2 } } });
+        return await Task.WhenAll(Enumerable.Range(0, count).Select(_ => client.SubmitAsync(
+            new JobRequest { Model = "iris", Input = new Dictionary<string, JsonElement> { ["inputs"] = tensors } }, Token)));
     }
 
     private static async Task<HttpStatusCode> StatusAsync(ServerProcess process, string path)

@@ -4,8 +4,10 @@ using Myelin.Inference.Runtimes;
 namespace Myelin.Inference.Tasks.Tensors;
 
 /// <summary>Numbers in, numbers out: the network as it is, in the JSON form of the Open Inference Protocol v2.</summary>
-internal sealed class TensorTask(IRuntime runtime) : ITask
+internal sealed class TensorTask(IRuntime runtime) : ITask, ITensorTask
 {
+    public IRuntime? Network => runtime;
+
     public static TaskKind Kind { get; } = new(
         TaskNames.Tensor,
         static (_, _) => { },

@@ -21,7 +21,7 @@ internal static class CatalogueEndpoints
             .Problems(ProblemTypes.NotFound, ProblemTypes.QueueFull, ProblemTypes.StorageFull);
     }
 
-    private static Reply<Page<CatalogueEntry>> List(Catalogue catalogue, ModelRepository models) =>
+    private static Reply<Page<CatalogueEntry>> List(Catalogue catalogue, ModelDirectory models) =>
         new(new Page<CatalogueEntry>([.. catalogue.List().Select(entry => new CatalogueEntry
         {
             Name = entry.Name,

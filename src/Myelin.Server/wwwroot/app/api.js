@@ -75,6 +75,7 @@ const json = async (path, options) => (await call(path, options)).json();
 
 export const models = async () => (await json('/v1/models')).data;
 export const reload = (name) => json(`/v1/models/${encodeURIComponent(name)}/reload`, { method: 'POST' });
+export const workers = async () => (await json('/v1/workers')).data;
 export const catalogue = async () => (await json('/v1/catalogue')).data;
 export const install = (name) => json(`/v1/catalogue/${encodeURIComponent(name)}/install`, { method: 'POST' });
 export const job = (id) => json(`/v1/jobs/${encodeURIComponent(id)}`);

@@ -17,12 +17,13 @@ export function start(onchange) {
 export function update(models) {
   byId('installed').replaceChildren(...models.map((m) => h('li', { class: `card ${m.state === 'broken' ? 'is-broken' : ''}` },
     h('div', { class: 'row' }, h('h3', {}, m.name), h('span', { class: 'chip', 'data-state': m.state }, m.state)),
-    h('p', { class: 'task' }, taskName(m.task)),
+    h('p', { class: 'task' }, [taskName(m.task), onWorkers(m.workers)].filter(Boolean).join(' · ')),
     m.description && h('p', {}, m.description),
     m.errors?.length > 0 && errorList(m),
     sidecar(m, () => startAgain(m.name)),
     h('p', { class: 'hint' }, [m.licence, m.statistics && used(m.statistics)].filter(Boolean).join(' · ')),
     source(m.source))));
+  if (models.some((m) => m.workers !== undefined)) showWorkers();
   clearTimeout(next);
   if (models.some((m) => m.runtime?.kind === 'sidecar')) next = setTimeout(refresh, 2000);
 }
@@ -64,6 +65,23 @@ async function startAgain(name) {
   }
   await refresh();
 }
+
+/** Only where several processes share the work; and only for those who may see it. */
+async function showWorkers() {
+  const box = byId('workers-box');
+  try {
+    const workers = await api.workers();
+    box.hidden = workers.length === 0;
+    byId('workers').replaceChildren(...workers.map((w) => h('li', { class: `card ${w.state === 'silent' ? 'is-broken' : ''}` },
+      h('div', { class: 'row' }, h('h3', {}, w.host), h('span', { class: 'chip', 'data-state': w.state === 'live' ? 'ready' : w.state }, w.state)),
+      h('p', { class: 'task' }, `${w.running} of ${w.capacity} jobs`),
+      h('p', { class: 'hint' }, w.models.map((m) => m.name).join(', ')))));
+  } catch {
+    box.hidden = true;
+  }
+}
+
+const onWorkers = (count) => (count === undefined ? null : count === 0 ? 'no worker has it now' : `on ${count} ${count === 1 ? 'worker' : 'workers'}`);
 
 export async function showCatalogue() {
   try {

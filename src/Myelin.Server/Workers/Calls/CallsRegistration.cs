@@ -1,0 +1,22 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Myelin.Server.Configuration;
+using Myelin.Server.Inference;
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Workers.Calls;
+
+internal static class CallsRegistration
+{
+    /// <summary>Synchronous calls: a worker's door, a gateway's way to it. Needs what AddWorkerRegistry and AddModels bring.</summary>
+    public static IServiceCollection AddCalls(this IServiceCollection services)
+    {
+        services.AddSingleton(p => WorkerDoor.Of(p.GetRequiredService<MyelinOptions>()));
+        services.TryAddSingleton<BodyBudget>();
+        services.AddSingleton<TensorInstruments>();
+        services.AddSingleton<TensorCalls>();
+        services.AddSingleton<WorkerLinks>();
+        services.AddSingleton<CallInstruments>();
+        services.AddSingleton<CallRouter>();
+        return services;
+    }
+}

@@ -1,0 +1,133 @@
+using System.Collections.Immutable;
+using Myelin.Server.Models;
+using Myelin.Server.Storage;
+
+namespace Myelin.Server.Workers.Registry;
+
+/// <summary>
+/// What this process knows of the workers: read every second, models only when their revision has changed. The snapshot
+/// is swapped whole; any thread reads it. While storage is away the last one goes on counting as of when it was read,
+/// because then no worker can renew its row either. A model of a silent worker stays known until the row is forgotten:
+/// jobs for it wait for its return.
+/// </summary>
+internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstruments instruments, TimeProvider time, ILogger<WorkerDirectory> logger)
+    : BackgroundService, IWorkerModels
+{
+    private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(1);
+
+    private volatile Snapshot _snapshot = Snapshot.Empty;
+
+    /// <summary>Every row that is remembered, oldest first; neither live nor draining is silent.</summary>
+    public IReadOnlyList<(WorkerRow Worker, bool Live, bool Draining)> All()
+    {
+        var snapshot = _snapshot;
+        return [.. snapshot.Workers.Select(w => (w, w.IsLive(snapshot.AsOf), w.Draining && w.ExpiresAt > snapshot.AsOf))];
+    }
+
+    /// <summary>Workers that take work.</summary>
+    public ImmutableArray<WorkerRow> Live => _snapshot.Live;
+
+    public IReadOnlyCollection<ModelEntry> List() => [.. _snapshot.Models.Values.Select(m => m.Entry)];
+
+    public ModelEntry? Find(string name) => _snapshot.Models.GetValueOrDefault(name).Entry;
+
+    public int Count(string name) => _snapshot.Models.GetValueOrDefault(name).Live;
+
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        // Before the first request, so that it finds its model.
+        await TryAsync(cancellationToken).ConfigureAwait(false);
+        instruments.Observe(() => Live.Length);
+        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    public async Task RefreshAsync(CancellationToken cancellationToken)
+    {
+        var asOf = time.GetUtcNow();
+        var before = _snapshot.Workers;
+        var rows = await store.ListAsync(cancellationToken).ConfigureAwait(false);
+        var workers = ImmutableArray.CreateBuilder<WorkerRow>(rows.Count);
+        foreach (var row in rows)
+        {
+            var known = before.FirstOrDefault(w => w.Id == row.Id && w.Revision == row.Revision);
+            var models = known?.Models ?? await store.ModelsAsync(row.Id, cancellationToken).ConfigureAwait(false);
+            workers.Add(row with { Models = models ?? [] });
+        }
+
+        _snapshot = new Snapshot(workers.ToImmutable(), asOf);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            using var timer = new PeriodicTimer(s_interval, time);
+            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            {
+                await TryAsync(stoppingToken).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Shutdown.
+        }
+    }
+
+    private async Task TryAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            await RefreshAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (StorageException e)
+        {
+            LogUnread(e);
+        }
+    }
+
+    /// <summary>Rows as of one reading, and what follows from them.</summary>
+    private sealed class Snapshot(ImmutableArray<WorkerRow> workers, DateTimeOffset asOf)
+    {
+        public static readonly Snapshot Empty = new([], DateTimeOffset.MinValue);
+
+        public ImmutableArray<WorkerRow> Workers => workers;
+
+        public DateTimeOffset AsOf => asOf;
+
+        public ImmutableArray<WorkerRow> Live { get; } = [.. workers.Where(w => w.IsLive(asOf))];
+
+        public ImmutableDictionary<string, (ModelEntry Entry, int Live)> Models { get; } = Merge(workers, asOf);
+
+        /// <summary>Of each model the best there is: a live worker's before a silent one's, a ready one before one that has to load.</summary>
+        private static ImmutableDictionary<string, (ModelEntry, int)> Merge(ImmutableArray<WorkerRow> workers, DateTimeOffset asOf) => workers
+            .SelectMany(w => w.Models.Select(m => (Entry: ModelView.Entry(m), Live: w.IsLive(asOf), w.SeenAt)))
+            .GroupBy(m => m.Entry.Name, StringComparer.Ordinal)
+            .ToImmutableDictionary(
+                g => g.Key,
+                g =>
+                {
+                    var best = g.OrderByDescending(m => m.Live).ThenBy(m => Rank(m.Entry.State)).ThenByDescending(m => m.SeenAt).First();
+                    var live = g.Count(m => m.Live && m.Entry.State != ModelState.Broken);
+                    return (best.Live || best.Entry.State == ModelState.Broken ? best.Entry : Absent(best.Entry), live);
+                },
+                StringComparer.Ordinal);
+
+        private static int Rank(ModelState state) => state switch
+        {
+            ModelState.Ready => 0,
+            ModelState.Loading => 1,
+            ModelState.Available => 2,
+            _ => 3,
+        };
+
+        /// <summary>Nobody has it loaded: it loads on demand once a worker is back.</summary>
+        private static ModelEntry Absent(ModelEntry entry) => entry with
+        {
+            State = ModelState.Available,
+            Elsewhere = entry.Elsewhere! with { State = "available", Runtime = null },
+        };
+    }
+
+    [LoggerMessage(LogLevel.Warning, "Workers could not be read; the last known ones count on")]
+    private partial void LogUnread(Exception e);
+}

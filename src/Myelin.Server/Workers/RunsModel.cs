@@ -1,0 +1,4 @@
+namespace Myelin.Server.Workers;
+
+/// <summary>Whether jobs for a model are this worker's to take. One that it lacks, or that is broken here, may be whole on another.</summary>
+internal delegate bool RunsModel(string model);
