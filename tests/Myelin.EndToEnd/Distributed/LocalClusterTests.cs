@@ -21,7 +21,11 @@ public sealed class LocalClusterTests : IAsyncLifetime
         Shared.Require("kafka", "kafka");
         Shared.Require("s3", "s3s-fs");
         Assert.SkipUnless(PostgresServer.IsInstalled, "needs PostgreSQL (apt-get install postgresql; ./dev test does it as root)");
-        File.SetUnixFileMode(_folder.Path, (UnixFileMode)0b111_101_101); // the user postgres passes through
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(_folder.Path, (UnixFileMode)0b111_101_101); // the user postgres passes through
+        }
+
         return ValueTask.CompletedTask;
     }
 
