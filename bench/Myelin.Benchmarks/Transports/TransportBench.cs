@@ -238,18 +238,4 @@ internal static class TransportBench
     private static double Rate(int size, double microseconds) => s_sizes[size].Bytes / microseconds / 1000;
 
     private static string Figure(double value) => value.ToString(value >= 100 ? "N0" : value >= 10 ? "0.0" : value >= 1 ? "0.00" : "0.000", CultureInfo.InvariantCulture);
-
-    /// <summary>Lends one runtime to one task, which disposes it.</summary>
-    private sealed class OneRuntime(IRuntime runtime) : IRuntimeSource
-    {
-        public string? DeclaredTask => null;
-
-        public ValueTask<IRuntime> OpenAsync(string file, CancellationToken cancellationToken) => ValueTask.FromResult(runtime);
-
-        public bool Has(string file) => true;
-
-        public long Bytes(string file) => 0;
-
-        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-    }
 }

@@ -84,18 +84,4 @@ public class DetectorOverHttpTests
         start.Environment["ORT_DISABLE_TELEMETRY"] = "1";
         return Process.Start(start)!;
     }
-
-    /// <summary>Lends one runtime to one task, which disposes it.</summary>
-    private sealed class OneRuntime(IRuntime runtime) : IRuntimeSource
-    {
-        public string? DeclaredTask => null;
-
-        public ValueTask<IRuntime> OpenAsync(string file, CancellationToken cancellationToken) => ValueTask.FromResult(runtime);
-
-        public bool Has(string file) => true;
-
-        public long Bytes(string file) => 0;
-
-        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
-    }
 }
