@@ -19,13 +19,14 @@ public sealed class KafkaBroker : IAsyncDisposable
     private readonly string _script = "";
     private readonly string _folder = "";
     private readonly int _port;
+    private readonly string _properties = "";
     private readonly Process? _watcher;
 
     private KafkaBroker(string bootstrap) => Bootstrap = bootstrap;
 
-    private KafkaBroker(string script, int port)
+    private KafkaBroker(string script, int port, string properties)
     {
-        (_script, _port) = (script, port);
+        (_script, _port, _properties) = (script, port, properties);
         _folder = Directory.CreateTempSubdirectory("myelin-kafka-").FullName;
         Bootstrap = $"127.0.0.1:{port}";
 
@@ -50,12 +51,13 @@ public sealed class KafkaBroker : IAsyncDisposable
     }
 
     /// <summary>A broker that a test may stop.</summary>
-    public static async Task<KafkaBroker> StartOwnAsync()
+    /// <param name="properties">Of the broker, beside the usual ones; separated by semicolons.</param>
+    public static async Task<KafkaBroker> StartOwnAsync(string properties = "")
     {
         var script = Shared.Require("kafka", "kafka");
         Assert.SkipUnless(Path.Exists("/usr/lib/x86_64-linux-gnu/librdkafka.so.1"), "needs librdkafka (apt-get install librdkafka1; ./dev test does it as root)");
         Assert.SkipUnless(Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(Path.Combine(p, "java"))), "needs Java 17 or newer (apt-get install openjdk-17-jre-headless)");
-        var broker = new KafkaBroker(script, FreePorts());
+        var broker = new KafkaBroker(script, FreePorts(), properties);
         await broker.StartAsync();
         return broker;
     }
@@ -67,6 +69,17 @@ public sealed class KafkaBroker : IAsyncDisposable
 
     /// <summary>SIGKILL, as a crash would; the data stays.</summary>
     public Task KillAsync() => RunAsync("kill");
+
+    /// <summary>One of Kafka's own tools, such as <c>topics --describe</c>; its standard output. Skips the test on a broker that is not ours.</summary>
+    public async Task<string> ToolAsync(string arguments)
+    {
+        Assert.SkipUnless(_script.Length > 0, "needs the tools of ../shared/kafka");
+        using var process = Process.Start(Start($"'{_script}' {arguments}", input: false, output: true))!;
+        var text = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Assert.True(process.ExitCode == 0, $"kafka {arguments} ended with {process.ExitCode}: {text}");
+        return text;
+    }
 
     public async ValueTask DisposeAsync()
     {
@@ -107,12 +120,13 @@ public sealed class KafkaBroker : IAsyncDisposable
         Assert.True(process.ExitCode == 0, $"kafka {command} ended with {process.ExitCode}: {await File.ReadAllTextAsync(Path.Combine(_folder, "script.log"))}");
     }
 
-    private ProcessStartInfo Start(string script, bool input)
+    private ProcessStartInfo Start(string script, bool input, bool output = false)
     {
-        var start = new ProcessStartInfo("bash", ["-c", script]) { RedirectStandardInput = input };
+        var start = new ProcessStartInfo("bash", ["-c", script]) { RedirectStandardInput = input, RedirectStandardOutput = output };
         start.Environment["KAFKA_DIR"] = _folder;
         start.Environment["KAFKA_PORT"] = _port.ToString(CultureInfo.InvariantCulture);
         start.Environment["KAFKA_HEAP"] = "256m";
+        start.Environment["KAFKA_PROPS"] = _properties;
         return start;
     }
 }

@@ -26,10 +26,10 @@ internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
         }
     }
 
-    public async ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    public async ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
         await PublishAsync(topic, message, cancellationToken).ConfigureAwait(false);
-        return true;
+        return Delivery.Held;
     }
 
     /// <summary>Topics are but names here.</summary>

@@ -15,8 +15,8 @@ internal interface IBus
     /// <summary>Hands a message over. Returns as soon as the bus has it, at once also when a broker is away.</summary>
     ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken);
 
-    /// <summary>Publishes and waits until the bus holds the message for good; false when it was dropped.</summary>
-    ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken);
+    /// <summary>Publishes and waits until it is known what became of the message.</summary>
+    ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken);
 
     /// <summary>Sees to it, in the background, that a topic is there before the first message: readers find it sooner.</summary>
     void Prepare(string topic);
@@ -30,6 +30,19 @@ internal interface IBus
 
     /// <summary>A message that nobody can use: it is put aside with the reason, and never comes again.</summary>
     ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken);
+}
+
+/// <summary>How a delivery ended.</summary>
+internal enum Delivery
+{
+    /// <summary>The bus holds the message for good.</summary>
+    Held,
+
+    /// <summary>No broker took it in time; another attempt may work.</summary>
+    Dropped,
+
+    /// <summary>The bus never takes a message of this size.</summary>
+    TooLarge,
 }
 
 /// <param name="Topic">Filled in by the bus.</param>

@@ -49,6 +49,9 @@ internal sealed record KafkaOptions
     [Description("Largest message; topics that the server creates take it.")]
     public long MaxMessageBytes { get; init; } = 8L << 20;
 
+    [Description("Bytes kept of each partition of topics that the server creates; beyond that the oldest messages go, read or not. -1 = no limit.")]
+    public long RetentionBytes { get; init; } = 1L << 30;
+
     [Description("Startable jobs of one priority class that a worker holds; beyond that its partitions are paused.")]
     [Range(1, 100_000)]
     public int Window { get; init; } = 10_000;

@@ -1,3 +1,6 @@
+using Myelin.Server.Bus;
+using Myelin.Server.Web;
+
 namespace Myelin.Server.Jobs;
 
 /// <summary>Jobs that came by the bus from programs that only speak Kafka. They are known by their idempotency key.</summary>
@@ -9,4 +12,20 @@ internal static class OpenJobs
     /// <summary>The key that the sender knows the job by; null for a job that came by HTTP.</summary>
     public static string? Request(JobRecord job) =>
         job.IdempotencyKey?.StartsWith(KeyPrefix, StringComparison.Ordinal) == true ? job.IdempotencyKey[KeyPrefix.Length..] : null;
+
+    /// <summary>Tells the sender of its job. What is larger than the bus takes goes without result and parameters, and says so.</summary>
+    public static async ValueTask<Delivery> TellAsync(this IBus bus, Job job, string? key, IReadOnlyDictionary<string, string> headers, CancellationToken cancellationToken)
+    {
+        var told = await bus.DeliverAsync(Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job), headers), cancellationToken).ConfigureAwait(false);
+        if (told != Delivery.TooLarge)
+        {
+            return told;
+        }
+
+        var less = new Dictionary<string, string>(headers) { ["omitted"] = "result,parameters" };
+        return await bus.DeliverAsync(
+            Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job with { Result = null, Parameters = null }), less), cancellationToken).ConfigureAwait(false);
+    }
+
+    private static byte[] Json(Job job) => JsonReply.Serialize(job).WrittenSpan.ToArray();
 }

@@ -8,12 +8,15 @@ namespace Myelin.Server.Streams;
 /// Frames that come by Kafka. Every partition is a lane: one frame of it at a time, in order; lanes share the permits.
 /// A lane that falls behind drops its oldest frames (counted) or, with no backlog allowed to drop, lets the topic wait.
 /// </summary>
-internal sealed class FrameTopics(FrameWork work, IBus bus, FrameInstruments instruments, MyelinOptions options) : BackgroundService
+internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus bus, StreamInstruments instruments, MyelinOptions options) : BackgroundService
 {
     private const string Group = "frames";
 
     /// <summary>Without dropping: read ahead of the work, so that the next frame is there when one is done.</summary>
     private const int Ahead = 2;
+
+    /// <summary>The topics of answers have longer names than those of frames, and Kafka's end at 249 characters.</summary>
+    private const int LongestName = 200;
 
     private readonly SemaphoreSlim _permits = new(options.OpenTopics.Concurrency > 0 ? options.OpenTopics.Concurrency : Environment.ProcessorCount);
     private readonly Dictionary<string, Channel<BusMessage>> _lanes = new(StringComparer.Ordinal);
@@ -41,6 +44,12 @@ internal sealed class FrameTopics(FrameWork work, IBus bus, FrameInstruments ins
         {
             await foreach (var frame in bus.SubscribeAsync(topics, Group, cancellationToken).WithCancellation(cancellationToken).ConfigureAwait(false))
             {
+                if (Topics.StreamOf(frame.Topic).Length > LongestName)
+                {
+                    await bus.RejectAsync(frame, $"streams have names of at most {LongestName} characters", cancellationToken).ConfigureAwait(false);
+                    continue;
+                }
+
                 await Lane(frame, cancellationToken).WriteAsync(frame, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -84,23 +93,30 @@ internal sealed class FrameTopics(FrameWork work, IBus bus, FrameInstruments ins
         }
     }
 
+    /// <summary>While one frame's answer is on its way, the next one is worked on.</summary>
     private async Task PumpAsync(string stream, ChannelReader<BusMessage> frames, CancellationToken cancellationToken)
     {
+        var delivered = Task.CompletedTask;
         try
         {
             await foreach (var frame in frames.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
+                FrameAnswer answer;
                 await _permits.WaitAsync(cancellationToken).ConfigureAwait(false);
                 try
                 {
-                    await work.RunAsync(stream, frame, cancellationToken).ConfigureAwait(false);
-                    frame.Done();
+                    answer = await work.RunAsync(stream, frame, cancellationToken).ConfigureAwait(false);
                 }
                 finally
                 {
                     _permits.Release();
                 }
+
+                await delivered.ConfigureAwait(false);
+                delivered = delivery.RunAsync(frame, answer, cancellationToken);
             }
+
+            await delivered.ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {

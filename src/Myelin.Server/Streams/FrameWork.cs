@@ -14,15 +14,15 @@ using Myelin.Server.Workers;
 namespace Myelin.Server.Streams;
 
 /// <summary>
-/// One frame: checked like a submission, through its model, its result and pictures published. Always answered, with a
-/// result or a problem, on the topics of its stream; never thrown, so that no frame stands in another's way.
+/// One frame: checked like a submission, then through its model. Always answered, with a result or a problem for the
+/// topics of its stream; never thrown, so that no frame stands in another's way.
 /// </summary>
 internal sealed partial class FrameWork(
-    SubmissionCheck check, AcquireTask acquire, AllowedModels allowed, IBus bus, FrameInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<FrameWork> logger)
+    SubmissionCheck check, AcquireTask acquire, AllowedModels allowed, MyelinOptions options, ILogger<FrameWork> logger)
 {
-    public async Task RunAsync(string stream, BusMessage frame, CancellationToken cancellationToken)
+    public async Task<FrameAnswer> RunAsync(string stream, BusMessage frame, CancellationToken cancellationToken)
     {
-        using var activity = JobInstruments.Activities.StartActivity("frame", ActivityKind.Consumer, frame.Header("traceparent"));
+        using var activity = JobInstruments.Activities.StartActivity("frame", ActivityKind.Consumer, frame.Trace());
         var model = frame.Header(OpenMessage.Model) ?? (options.OpenTopics.Model.Length > 0 ? options.OpenTopics.Model : null);
         activity?.SetTag("myelin.model", model);
         Problem problem;
@@ -34,9 +34,12 @@ internal sealed partial class FrameWork(
             }
             else
             {
-                await AnswerAsync(stream, frame, model!, await InferAsync(frame, model!, cancellationToken).ConfigureAwait(false), cancellationToken).ConfigureAwait(false);
-                instruments.Ended(stream, FrameOutcome.Processed);
-                return;
+                var result = await InferAsync(frame, model!, cancellationToken).ConfigureAwait(false);
+                return new FrameAnswer(
+                    stream,
+                    FrameOutcome.Processed,
+                    Answer(Topics.Results(stream), frame, model, "application/json", result.Json),
+                    [.. result.Artifacts.Select(a => Answer(Topics.Annotated(stream), frame, model, a.ContentType, a.Bytes, a.Name))]);
             }
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
@@ -45,13 +48,13 @@ internal sealed partial class FrameWork(
             LogFailed(frame.Origin ?? stream, e);
         }
 
-        instruments.Ended(stream, problem.Status < 500 ? FrameOutcome.Refused : FrameOutcome.Failed);
-        await PublishAsync(Topics.Results(stream), frame, model, Problem.ContentType, OpenMessage.Json(problem), null, cancellationToken).ConfigureAwait(false);
+        var outcome = problem.Status < 500 ? FrameOutcome.Refused : FrameOutcome.Failed;
+        return new FrameAnswer(stream, outcome, Answer(Topics.Results(stream), frame, model, Problem.ContentType, OpenMessage.Json(problem)), []);
     }
 
     private async ValueTask<Problem?> CheckAsync(BusMessage frame, string? model, CancellationToken cancellationToken)
     {
-        if (allowed.Refusal(model) is { } forbidden)
+        if ((frame.LongHeader() ?? allowed.Refusal(model)) is { } forbidden)
         {
             return forbidden;
         }
@@ -75,31 +78,13 @@ internal sealed partial class FrameWork(
         return await lease.Task.RunAsync(new TaskInput(files, parameters.RootElement), new NoProgress(), cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask AnswerAsync(string stream, BusMessage frame, string model, TaskResult result, CancellationToken cancellationToken)
-    {
-        foreach (var picture in result.Artifacts)
-        {
-            await PublishAsync(Topics.Annotated(stream), frame, model, picture.ContentType, picture.Bytes, picture.Name, cancellationToken).ConfigureAwait(false);
-        }
-
-        await PublishAsync(Topics.Results(stream), frame, model, "application/json", result.Json, null, cancellationToken).ConfigureAwait(false);
-        if (frame.Captured() is { } captured)
-        {
-            instruments.Answered(stream, time.GetUtcNow() - captured);
-        }
-    }
-
-    private ValueTask PublishAsync(
-        string topic, BusMessage frame, string? model, string contentType, ReadOnlyMemory<byte> payload, string? name, CancellationToken cancellationToken) =>
-        bus.PublishAsync(
-            topic,
-            OpenMessage.Answer(
-                frame, topic, contentType, payload,
-                (OpenMessage.FrameId, frame.Header(OpenMessage.FrameId) ?? frame.Origin),
-                (OpenMessage.CapturedAt, frame.Header(OpenMessage.CapturedAt)),
-                (OpenMessage.Model, model),
-                (OpenMessage.Name, name)),
-            cancellationToken);
+    private static BusMessage Answer(string topic, BusMessage frame, string? model, string contentType, ReadOnlyMemory<byte> payload, string? name = null) =>
+        OpenMessage.Answer(
+            frame, topic, contentType, payload,
+            (OpenMessage.FrameId, frame.Header(OpenMessage.FrameId) is { Length: <= OpenMessage.HeaderLength } own ? own : frame.Origin),
+            (OpenMessage.CapturedAt, frame.Header(OpenMessage.CapturedAt)),
+            (OpenMessage.Model, model),
+            (OpenMessage.Name, name));
 
     private static Problem ProblemOf(Exception fault, string model) => fault switch
     {

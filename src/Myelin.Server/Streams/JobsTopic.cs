@@ -49,7 +49,6 @@ internal sealed class JobsTopic(JobsTopicIntake intake, IBus bus, MyelinOptions 
             await foreach (var message in messages.ReadAllAsync(cancellationToken).ConfigureAwait(false))
             {
                 await intake.TakeAsync(message, cancellationToken).ConfigureAwait(false);
-                message.Done();
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

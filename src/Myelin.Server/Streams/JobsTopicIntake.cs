@@ -1,6 +1,7 @@
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
+using Myelin.Server.Storage;
 using Myelin.Server.Web;
 using Myelin.Server.Webhooks;
 
@@ -12,76 +13,107 @@ namespace Myelin.Server.Streams;
 /// in the topic) makes it one job.
 /// </summary>
 internal sealed partial class JobsTopicIntake(
-    SubmissionCheck check, JobService jobs, AllowedModels allowed, IBus bus, MyelinOptions options, TimeProvider time, ILogger<JobsTopicIntake> logger)
+    SubmissionCheck check,
+    JobService jobs,
+    AllowedModels allowed,
+    IBus bus,
+    StreamInstruments instruments,
+    MyelinOptions options,
+    TimeProvider time,
+    ILogger<JobsTopicIntake> logger)
 {
+    /// <summary>A message that makes the server stumble this often is at fault itself.</summary>
+    private const int Attempts = 5;
+
     private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longest = TimeSpan.FromSeconds(5);
 
-    /// <summary>Returns once the answer is delivered, however long that takes.</summary>
+    /// <summary>Returns once the answer is delivered and the message done with, however long that takes.</summary>
     public async Task TakeAsync(BusMessage message, CancellationToken cancellationToken)
     {
-        while (true)
+        for (var faults = 0; ;)
         {
             TimeSpan wait;
             try
             {
-                var (answer, later) = await TryAsync(message, cancellationToken).ConfigureAwait(false);
-                if (answer is not null && await bus.DeliverAsync(Topics.JobsOut, answer, cancellationToken).ConfigureAwait(false))
+                wait = await TryAsync(message, cancellationToken).ConfigureAwait(false);
+                if (wait == TimeSpan.Zero)
                 {
+                    message.Done();
                     return;
                 }
-
-                wait = later ?? s_again;
+            }
+            catch (Exception e) when (e is StorageException or IOException)
+            {
+                // The message stays where it is, its lag shows.
+                LogAgain(message.Origin ?? "", e);
+                wait = s_longest;
             }
             catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
-                // Storage is away, or a bug: the message stays where it is, its lag shows.
                 LogAgain(message.Origin ?? "", e);
-                wait = s_longest;
+                wait = s_again;
+                if (++faults == Attempts)
+                {
+                    instruments.Took(IntakeOutcome.Refused);
+                    await DeliverAsync(message, Problems.Of(ProblemTypes.Internal, $"the message failed {Attempts} times and lies in {Topics.DeadLetters}; the server's log says why"), cancellationToken).ConfigureAwait(false);
+                    await bus.RejectAsync(message, $"failed {Attempts} times: {e.Message}", cancellationToken).ConfigureAwait(false);
+                    return;
+                }
             }
 
             await Task.Delay(wait < s_longest ? wait : s_longest, time, cancellationToken).ConfigureAwait(false);
         }
     }
 
-    private async ValueTask<(BusMessage? Answer, TimeSpan? Later)> TryAsync(BusMessage message, CancellationToken cancellationToken)
+    /// <returns>Zero once it is answered, else how long to wait.</returns>
+    private async ValueTask<TimeSpan> TryAsync(BusMessage message, CancellationToken cancellationToken)
     {
-        var key = message.Header(OpenMessage.IdempotencyKey) ?? (message.Key is { Length: > 0 } own ? own : null) ?? message.Origin;
         using var draft = new SubmissionDraft();
         if (Read(message, draft) is { } unreadable)
         {
-            return (Answer(message, key, Problem.ContentType, OpenMessage.Json(unreadable)), null);
+            return await RefuseAsync(message, unreadable, cancellationToken).ConfigureAwait(false);
         }
 
+        var key = Key(message);
         var (checkedDraft, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, key, cancellationToken).ConfigureAwait(false);
         if (refusal is not null)
         {
-            return (Answer(message, key, Problem.ContentType, OpenMessage.Json(refusal.Problem)), null);
+            return await RefuseAsync(message, refusal.Problem, cancellationToken).ConfigureAwait(false);
         }
 
         var submission = checkedDraft! with
         {
             IdempotencyKey = OpenJobs.KeyPrefix + key,
             Callback = checkedDraft!.Callback ?? new JobCallback(WebhookTarget.Bus),
-            TraceParent = message.Header("traceparent"),
+            TraceParent = message.Trace(),
         };
         var result = await jobs.SubmitAsync(submission, cancellationToken).ConfigureAwait(false);
         switch (result.Status)
         {
             case SubmitStatus.Accepted:
                 await bus.PublishSignalAsync(JobSignal.Of(result.Job!), cancellationToken).ConfigureAwait(false);
-                return (Answer(message, key, "application/json", OpenMessage.Json(jobs.Describe(result.Job!, result.Position))), null);
+                return await TellAsync(message, jobs.Describe(result.Job!, result.Position), IntakeOutcome.Accepted, cancellationToken).ConfigureAwait(false);
             case SubmitStatus.Repeated:
-                return (Answer(message, key, "application/json", OpenMessage.Json(jobs.Describe(result.Job!, position: null))), null);
+                return await TellAsync(message, jobs.Describe(result.Job!, position: null), IntakeOutcome.Repeated, cancellationToken).ConfigureAwait(false);
             case SubmitStatus.IdempotencyMismatch:
-                return (Answer(message, key, Problem.ContentType, OpenMessage.Json(SubmitProblems.Of(result, submission.Model).Problem)), null);
+                var mismatch = Problems.Of(
+                    ProblemTypes.IdempotencyMismatch,
+                    $"job {result.Job!.Id} was submitted with the idempotency key '{key}' and another body; messages that share a Kafka key need an idempotency-key header each");
+                return await RefuseAsync(message, mismatch, cancellationToken).ConfigureAwait(false);
             default:
-                return (null, result.RetryAfter ?? s_again);
+                instruments.Waits(result.Status);
+                return result.RetryAfter is { } later && later > TimeSpan.Zero ? later : s_again;
         }
     }
 
     private Problem? Read(BusMessage message, SubmissionDraft draft)
     {
+        if (message.LongHeader() is { } header)
+        {
+            return header;
+        }
+
         if (message.Payload.Length > options.Input.MaxBytes)
         {
             return Problems.Of(ProblemTypes.TooLarge, $"the message has {message.Payload.Length} bytes; the limit is {options.Input.MaxBytes} (input.maxBytes)");
@@ -91,8 +123,38 @@ internal sealed partial class JobsTopicIntake(
         return SubmissionJson.Parse(message.Payload.ToArray(), draft) ?? allowed.Refusal(draft.Model);
     }
 
-    private static BusMessage Answer(BusMessage question, string? key, string contentType, byte[] payload) =>
-        OpenMessage.Answer(question, Topics.JobsOut, contentType, payload, (OpenMessage.IdempotencyKey, key));
+    private async ValueTask<TimeSpan> RefuseAsync(BusMessage message, Problem problem, CancellationToken cancellationToken)
+    {
+        if (!await DeliverAsync(message, problem, cancellationToken).ConfigureAwait(false))
+        {
+            return s_again;
+        }
+
+        instruments.Took(IntakeOutcome.Refused);
+        return TimeSpan.Zero;
+    }
+
+    private async ValueTask<bool> DeliverAsync(BusMessage message, Problem problem, CancellationToken cancellationToken) =>
+        await bus.DeliverAsync(Topics.JobsOut, Answer(message, Problem.ContentType, OpenMessage.Json(problem)), cancellationToken).ConfigureAwait(false) != Delivery.Dropped;
+
+    private async ValueTask<TimeSpan> TellAsync(BusMessage message, Job job, IntakeOutcome outcome, CancellationToken cancellationToken)
+    {
+        var answer = Answer(message, "application/json", default);
+        if (await bus.TellAsync(job, answer.Key, answer.Headers!, cancellationToken).ConfigureAwait(false) == Delivery.Dropped)
+        {
+            // Another attempt finds the job there.
+            return s_again;
+        }
+
+        instruments.Took(outcome);
+        return TimeSpan.Zero;
+    }
+
+    private static string? Key(BusMessage message) =>
+        message.Header(OpenMessage.IdempotencyKey) ?? (message.Key is { Length: > 0 } own ? own : null) ?? message.Origin;
+
+    private static BusMessage Answer(BusMessage question, string contentType, byte[]? payload) => OpenMessage.Answer(
+        question, Topics.JobsOut, contentType, payload, (OpenMessage.IdempotencyKey, Key(question) is { Length: <= OpenMessage.HeaderLength } key ? key : question.Origin));
 
     [LoggerMessage(LogLevel.Warning, "The job at {Origin} cannot be taken yet; it is tried again")]
     private partial void LogAgain(string origin, Exception e);

@@ -10,7 +10,7 @@ internal static class StreamsRegistration
     /// <param name="worker">This process works on frames.</param>
     public static IServiceCollection AddOpenTopics(this IServiceCollection services, bool gateway, bool worker)
     {
-        services.AddSingleton<AllowedModels>();
+        services.AddSingleton<AllowedModels>().AddSingleton<StreamInstruments>();
         if (gateway)
         {
             services.AddSingleton<JobsTopicIntake>().AddHostedService<JobsTopic>();
@@ -18,7 +18,7 @@ internal static class StreamsRegistration
 
         if (worker)
         {
-            services.AddSubmissionCheck().AddSingleton<FrameInstruments>().AddSingleton<FrameWork>().AddHostedService<FrameTopics>();
+            services.AddSubmissionCheck().AddSingleton<FrameWork>().AddSingleton<FrameDelivery>().AddHostedService<FrameTopics>();
         }
 
         return services;

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
@@ -25,13 +24,15 @@ internal sealed class BusPost(IBus bus, JobService jobs, MyelinOptions options, 
             headers["traceparent"] = trace;
         }
 
-        var body = JsonSerializer.SerializeToUtf8Bytes(jobs.Describe(job, position: null), JsonContext.Default.Job);
         try
         {
-            var delivery = bus.DeliverAsync(Topics.JobsOut, new BusMessage(Topics.JobsOut, request, body, headers), cancellationToken).AsTask();
-            return await delivery.WaitAsync(options.Webhooks.Timeout, time, cancellationToken).ConfigureAwait(false)
-                ? new PostResult(null)
-                : new PostResult("the bus dropped it", Endless: true);
+            var delivery = bus.TellAsync(jobs.Describe(job, position: null), request, headers, cancellationToken).AsTask();
+            return await delivery.WaitAsync(options.Webhooks.Timeout, time, cancellationToken).ConfigureAwait(false) switch
+            {
+                Delivery.Held => new PostResult(null),
+                Delivery.TooLarge => new PostResult("larger than the bus takes (bus.kafka.maxMessageBytes)", Final: true),
+                _ => new PostResult("the bus dropped it", Endless: true),
+            };
         }
         catch (TimeoutException)
         {

@@ -99,7 +99,7 @@ public sealed class QueueSweepTests : IAsyncDisposable
             return ValueTask.CompletedTask;
         }
 
-        public ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken) => throw new NotSupportedException();
+        public ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken) => throw new NotSupportedException();
 
         public void Prepare(string topic) => throw new NotSupportedException();
 

@@ -2,7 +2,9 @@ using System.Text;
 using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
 using Myelin.Testing;
+using Myelin.Tests.Bus.Kafka;
 using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
@@ -30,6 +32,7 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
         headers["frame-id"].ShouldBe("7");
         headers["captured-at"].ShouldBe("1900000000000");
         headers["model"].ShouldBe("faces");
+        headers["pictures"].ShouldBe("annotated.jpg");
         JsonDocument.Parse(message.GetProperty("payload").GetString()!).RootElement.GetProperty("detections").GetArrayLength().ShouldBe(3);
 
         var jpeg = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.annotated.door", "-o", "beginning", "-c", "1", "-q", "-D", "");
@@ -37,10 +40,11 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
     }
 
     [Fact]
-    public async Task PythonExample_SendsPictures_PrintsWhatIsInEach()
+    public async Task PythonExample_SendsPictures_PrintsWhatIsInEachAndKeepsTheAnnotated()
     {
-        var text = Encoding.UTF8.GetString(await OpenTopicsServer.RunAsync(
-            "/usr/bin/python3", Path.Combine(Shared.Root, "examples", "kafka", "frames.py"), fixture.Brokers, "door", "faces", s_portrait, Path.Combine(Shared.Root, "LICENSE"), s_portrait));
+        using var folder = new TemporaryFolder();
+        var text = Encoding.UTF8.GetString(await OpenTopicsServer.RunInAsync(
+            folder.Path, "/usr/bin/python3", Path.Combine(Shared.Root, "examples", "kafka", "frames.py"), fixture.Brokers, "door", "faces", s_portrait, Path.Combine(Shared.Root, "LICENSE"), s_portrait));
 
         var lines = text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         lines.Length.ShouldBe(3);
@@ -48,6 +52,8 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
         lines[1].ShouldContain("application/problem+json");
         lines[1].ShouldContain("/problems/unsupported-media-type");
         lines[2].ShouldContain("'detections': [{");
+        Directory.GetFiles(folder.Path).ShouldHaveSingleItem();
+        PictureHeader.Read(await File.ReadAllBytesAsync(folder.Combine("portrait.jpg.annotated.jpg"), Token), new ImagingLimits()).Format.ShouldBe(PictureFormat.Jpeg);
     }
 
     [Fact]
@@ -66,6 +72,11 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
         await SendAsync("parameter", jpeg, ("model", "faces"), ("parameters", """{"threshold": 7}"""));
         await SendAsync("json", jpeg, ("model", "faces"), ("parameters", "{"));
         await SendAsync("bomb", Pictures.PngHeader(60_000, 60_000), ("model", "faces"));
+        await SendAsync("unpacks", Pictures.PngBomb(20_000, 20_000), ("model", "faces"));
+        await SendAsync("header", jpeg, ("model", new string('m', 300)));
+        await SendAsync("captured", jpeg, ("model", "faces"), ("captured-at", new string('1', 100_000)));
+        await SendAsync("list", jpeg, ("model", "faces"), ("parameters", "[]"));
+        await SendAsync("deep", jpeg, ("model", "faces"), ("parameters", new string('[', 10_000)));
         await SendAsync("type", jpeg, ("model", "faces"), ("content-type", "image/png"));
         await SendAsync("good", jpeg, ("model", "faces"), ("parameters", """{"threshold": 0.5, "annotate": false}"""));
 
@@ -93,13 +104,52 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
                 ["parameter"] = "/problems/invalid-input",
                 ["json"] = "/problems/invalid-input",
                 ["bomb"] = "/problems/too-large",
+                ["unpacks"] = "/problems/too-large",
+                ["header"] = "/problems/invalid-input",
+                ["captured"] = "/problems/invalid-input",
+                ["list"] = "/problems/invalid-input",
+                ["deep"] = "/problems/invalid-input",
                 ["type"] = "/problems/unsupported-media-type",
                 ["good"] = "result",
             },
             ignoreOrder: true);
-        await JobsHost.UntilAsync(() => Metrics().Contains("""myelin_streams_frames_total{stream="gate",outcome="refused"} 10""", StringComparison.Ordinal));
+        await JobsHost.UntilAsync(() => Metrics().Contains("""myelin_streams_frames_total{stream="gate",outcome="refused"} 15""", StringComparison.Ordinal));
         Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="failed"} 1""");
         Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="processed"} 1""");
+    }
+
+    /// <summary>More frames than the model keeps up with: the newest win, what is dropped is counted, nothing grows.</summary>
+    [Fact]
+    public async Task SlowModel_MoreFramesThanTheBacklog_OldestAreDroppedAndCounted()
+    {
+        var broker = await KafkaBroker.SharedAsync();
+        await using var server = await RunningServer.StartAsync(o => o with
+        {
+            Bus = new BusOptions { Kafka = KafkaHost.Options(broker) },
+            OpenTopics = new OpenTopicsOptions { Streams = "fast", Model = "faces", Backlog = 2, Concurrency = 1 },
+        });
+        var bus = server.Get<IBus>();
+        using var stop = new CancellationTokenSource();
+        var results = bus.SubscribeAsync(Topics.Results("fast"), "test", stop.Token).GetAsyncEnumerator(stop.Token);
+        var jpeg = await File.ReadAllBytesAsync(s_portrait, Token);
+        for (var i = 0; i < 100; i++)
+        {
+            await bus.PublishAsync(Topics.Frames("fast"), new BusMessage("", "camera", jpeg, new Dictionary<string, string> { ["frame-id"] = $"{i}" }), Token);
+        }
+
+        var seen = new List<int>();
+        while (seen.LastOrDefault() != 99)
+        {
+            await results.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(60), Token);
+            seen.Add(int.Parse(results.Current.Headers!["frame-id"], System.Globalization.CultureInfo.InvariantCulture));
+        }
+
+        await stop.CancelAsync();
+        seen.ShouldBeInOrder();
+        seen.Count.ShouldBeLessThan(100);
+        var page = server.Get<Server.Telemetry.MetricsPage>().Write();
+        OpenTopicsServer.Measure(page, "myelin_streams_frames_total{stream=\"fast\",outcome=\"dropped\"}").ShouldBe(100 - seen.Count);
+        OpenTopicsServer.Measure(page, "myelin_streams_frames_total{stream=\"fast\",outcome=\"processed\"}").ShouldBe(seen.Count);
     }
 
     private string Metrics() => fixture.Server.Get<Server.Telemetry.MetricsPage>().Write();

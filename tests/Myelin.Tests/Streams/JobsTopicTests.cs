@@ -3,6 +3,7 @@ using System.Text.Json;
 using Myelin.Server.Bus;
 using Myelin.Server.Jobs;
 using Myelin.Testing;
+using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -24,6 +25,28 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
         text.ShouldContain("event state queued");
         text.ShouldContain("event state running");
         JsonDocument.Parse(text.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1]).RootElement.GetProperty("detections").GetArrayLength().ShouldBe(3);
+    }
+
+    [Fact]
+    public async Task Kcat_PutsAJob_FollowsItsEventsToTheEnd()
+    {
+        var request = Guid.NewGuid().ToString("n");
+        using var folder = new TemporaryFolder();
+        await File.WriteAllBytesAsync(folder.Combine("job.json"), await BodyAsync(), Token);
+        await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-P", "-t", "myelin.jobs.in", "-k", request, folder.Combine("job.json"));
+
+        // kcat has no "until": it reads what is there, again until the end is among it.
+        var events = new List<JsonElement>();
+        while (events.LastOrDefault() is not { ValueKind: JsonValueKind.Object } last || last.GetProperty("kind").GetString() != "end")
+        {
+            var text = Encoding.UTF8.GetString(await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.events", "-o", "beginning", "-e", "-q", "-f", "%h %s\n"));
+            events = [.. text.Split('\n').Where(l => l.Contains(request, StringComparison.Ordinal)).Select(l => JsonDocument.Parse(l[l.IndexOf('{', StringComparison.Ordinal)..]).RootElement)];
+        }
+
+        events = [.. events.OrderBy(e => e.GetProperty("eventId").GetInt64())]; // a worker may be quicker with its first one than the gateway
+        events[0].GetProperty("state").GetString().ShouldBe("queued");
+        events[^1].GetProperty("state").GetString().ShouldBe("succeeded");
+        events.Select(e => e.GetProperty("state").GetString()).Distinct().ShouldBe(["queued", "running", "succeeded"]);
     }
 
     [Fact]
@@ -59,6 +82,7 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
     {
         using var stop = new CancellationTokenSource();
         var answers = fixture.Bus.SubscribeAsync(Topics.JobsOut, Guid.NewGuid().ToString("n"), stop.Token).GetAsyncEnumerator(stop.Token);
+        var refused = Refused();
         var cases = new Dictionary<string, (byte[] Body, string Problem)>
         {
             ["empty"] = ([], "/problems/malformed-request"),
@@ -67,6 +91,11 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
             ["unknown"] = ("""{"model": "facez"}"""u8.ToArray(), "/problems/unknown-model"),
             ["system"] = ("""{"model": "@catalogue"}"""u8.ToArray(), "/problems/unknown-model"),
             ["large"] = (new byte[OpenTopicsServer.MaxBytes + 1], "/problems/too-large"),
+            ["utf-8"] = ([(byte)'{', 0xff, 0xfe], "/problems/malformed-request"),
+            ["deep"] = (Encoding.ASCII.GetBytes($"{{\"model\": \"faces\", \"parameters\": {new string('[', 5000)}"), "/problems/malformed-request"),
+            ["picture"] = ("{\"model\": \"faces\", \"input\": {\"image\": \"aGVsbG8=\"}}"u8.ToArray(), "/problems/unsupported-media-type"),
+            ["bomb"] = (Encoding.ASCII.GetBytes($"{{\"model\": \"faces\", \"input\": {{\"image\": \"{Convert.ToBase64String(Pictures.PngHeader(60_000, 60_000))}\"}}}}"), "/problems/too-large"),
+            ["broken"] = (await BodyAsync(model: "torn"), "/problems/model-unavailable"),
             ["callback"] = ("""{"model": "faces", "callback": {"url": "bus:jobs.out"}}"""u8.ToArray(), "/problems/invalid-input"),
         };
         var run = Guid.NewGuid().ToString("n")[..8];
@@ -88,8 +117,13 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
         seen.ShouldBe(cases.ToDictionary(c => c.Key, c => c.Value.Problem), ignoreOrder: true);
         await SendAsync("other", await BodyAsync(""", "priority": "high" """), $"{run}-good");
         (await NextAsync(answers, $"{run}-good", holding: "/problems/")).GetProperty("type").GetString().ShouldBe("/problems/idempotency-mismatch");
+        await SendAsync("other", await BodyAsync(), $"{run}-{new string('k', 300)}");
+        (await NextAsync(answers, "myelin.jobs.in/")).GetProperty("type").GetString().ShouldBe("/problems/invalid-input", "a header that long is not copied; the message's place is");
+        await JobsHost.UntilAsync(() => Refused() == refused + cases.Count + 2);
         await stop.CancelAsync();
     }
+
+    private double Refused() => OpenTopicsServer.Measure(fixture.Server.Get<Server.Telemetry.MetricsPage>().Write(), "myelin_streams_jobs_total{outcome=\"refused\"}");
 
     /// <summary>The next answer whose idempotency key begins so, with that key as the property <c>request</c>.</summary>
     private static async Task<JsonElement> NextAsync(IAsyncEnumerator<BusMessage> answers, string request, string holding = "")
@@ -107,10 +141,10 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
         }
     }
 
-    private static async Task<byte[]> BodyAsync(string more = "")
+    private static async Task<byte[]> BodyAsync(string more = "", string model = "faces")
     {
         var image = Convert.ToBase64String(await File.ReadAllBytesAsync(s_portrait, Token));
-        return Encoding.UTF8.GetBytes($"{{\"model\": \"faces\", \"input\": {{\"image\": \"{image}\"}}{more}}}");
+        return Encoding.UTF8.GetBytes($"{{\"model\": \"{model}\", \"input\": {{\"image\": \"{image}\"}}{more}}}");
     }
 
     private ValueTask SendAsync(string? key, byte[] body, string? idempotencyKey = null) => fixture.Bus.PublishAsync(

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Testing;
@@ -33,13 +34,20 @@ public sealed class OpenTopicsServer : IAsyncLifetime
 
     public async ValueTask DisposeAsync() => await (_server?.DisposeAsync() ?? ValueTask.CompletedTask);
 
+    /// <summary>The sum of the series of a page of metrics whose line begins so.</summary>
+    public static double Measure(string page, string beginning) => page.Split('\n')
+        .Where(l => l.StartsWith(beginning, StringComparison.Ordinal))
+        .Sum(l => double.Parse(l[(l.LastIndexOf(' ') + 1)..], CultureInfo.InvariantCulture));
+
     /// <summary>Runs a program; its standard output as bytes. Skips the test where it is not installed.</summary>
-    public static async Task<byte[]> RunAsync(string program, params string[] arguments)
+    public static Task<byte[]> RunAsync(string program, params string[] arguments) => RunInAsync("/", program, arguments);
+
+    public static async Task<byte[]> RunInAsync(string folder, string program, params string[] arguments)
     {
         Assert.SkipUnless(
             program.StartsWith('/') ? File.Exists(program) : Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(Path.Combine(p, program))),
             $"needs {program} (./dev test installs it as root)");
-        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder })!;
         using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(90));
         var errors = process.StandardError.ReadToEndAsync(timeout.Token);
         using var output = new MemoryStream();

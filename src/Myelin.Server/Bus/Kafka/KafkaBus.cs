@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Confluent.Kafka;
 
 namespace Myelin.Server.Bus.Kafka;
 
@@ -42,10 +43,10 @@ internal sealed class KafkaBus(
         return ValueTask.CompletedTask;
     }
 
-    public async ValueTask<bool> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    public async ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
-        var delivered = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-        publisher.Publish(topic, Traced(message), error => delivered.TrySetResult(!error.IsError));
+        var delivered = new TaskCompletionSource<Delivery>(TaskCreationOptions.RunContinuationsAsynchronously);
+        publisher.Publish(topic, Traced(message), error => delivered.TrySetResult(Ending(error)));
         return await delivered.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -70,7 +71,7 @@ internal sealed class KafkaBus(
         return ReadAsync(subscription, cancellationToken.Register(subscription.Stop), cancellationToken);
     }
 
-    /// <summary>Goes to <see cref="Topics.DeadLetters"/> whole, with headers <c>reason</c> and <c>origin</c>; done with once it is there.</summary>
+    /// <summary>Goes to <see cref="Topics.DeadLetters"/> with headers <c>reason</c> and <c>origin</c>, whole where it fits; done with once it is there.</summary>
     public ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken)
     {
         var headers = new Dictionary<string, string>(message.Headers ?? new Dictionary<string, string>())
@@ -81,10 +82,16 @@ internal sealed class KafkaBus(
         instruments.DeadLetter(message.Topic);
         publisher.Publish(Topics.DeadLetters, message with { Headers = headers }, error =>
         {
-            // One that cannot be put aside either (too large) must not come for ever.
-            if (!error.IsError || error.Code == Confluent.Kafka.ErrorCode.MsgSizeTooLarge)
+            switch (Ending(error))
             {
-                message.Done();
+                case Delivery.Held:
+                    message.Done();
+                    break;
+                case Delivery.TooLarge:
+                    // At the limit already, the reason is too much: where it came from and why is still told.
+                    publisher.Publish(Topics.DeadLetters, message with { Payload = default, Headers = Short(headers, message) });
+                    message.Done();
+                    break;
             }
         });
         return ValueTask.CompletedTask;
@@ -102,6 +109,20 @@ internal sealed class KafkaBus(
         left.ForEach(s => s.Stop());
         await Task.WhenAny(Task.WhenAll(left.Select(s => s.Ended)), Task.Delay(s_leave, time)).ConfigureAwait(false);
     }
+
+    private static Delivery Ending(Error error) => error switch
+    {
+        { IsError: false } => Delivery.Held,
+        { Code: ErrorCode.MsgSizeTooLarge } => Delivery.TooLarge,
+        _ => Delivery.Dropped,
+    };
+
+    private static Dictionary<string, string> Short(Dictionary<string, string> headers, BusMessage message) => new()
+    {
+        ["reason"] = headers["reason"],
+        ["origin"] = headers["origin"],
+        ["omitted"] = $"payload of {message.Payload.Length} bytes",
+    };
 
     private static BusMessage Traced(BusMessage message)
     {

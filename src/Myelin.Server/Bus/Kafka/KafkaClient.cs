@@ -37,7 +37,6 @@ internal sealed class KafkaClient(KafkaOptions options)
         EnableAutoCommit = true,
         AutoCommitIntervalMs = 1000,
         EnableAutoOffsetStore = false,
-        AllowAutoCreateTopics = false,
 
         // How soon a pattern's new topic is found.
         TopicMetadataRefreshIntervalMs = 3000,
@@ -53,6 +52,9 @@ internal sealed class KafkaClient(KafkaOptions options)
     {
         config.BootstrapServers = options.Bootstrap;
         config.ClientId = "myelin";
+
+        // On a cluster that makes topics by itself a message would be quicker than KafkaTopics, and get the cluster's one partition.
+        config.AllowAutoCreateTopics = false;
         config.ReconnectBackoffMs = 100;
         config.ReconnectBackoffMaxMs = 2000;
         config.SocketKeepaliveEnable = true;

@@ -14,6 +14,7 @@ internal sealed class KafkaInstruments : IDisposable
     private readonly Counter<long> _received;
     private readonly Counter<long> _rebalances;
     private readonly Counter<long> _deadLetters;
+    private readonly Counter<long> _deleted;
     private readonly ConcurrentDictionary<(string Group, int Member), IReadOnlyDictionary<string, long>> _lag = new();
     private readonly ConcurrentDictionary<(string Group, int Member), bool> _paused = new();
     private long _buffered;
@@ -26,6 +27,7 @@ internal sealed class KafkaInstruments : IDisposable
         _received = _meter.CreateCounter<long>("myelin.bus.received", "{message}", "Messages read, by group.");
         _rebalances = _meter.CreateCounter<long>("myelin.bus.rebalances", "{rebalance}", "Changes of this process's partitions, by group.");
         _deadLetters = _meter.CreateCounter<long>("myelin.bus.dead_letters", "{message}", "Messages put aside because nobody could use them, by topic.");
+        _deleted = _meter.CreateCounter<long>("myelin.bus.deleted_unread", "{message}", "Messages that brokers deleted, for age or size, before this process read them, by group and topic.");
         _meter.CreateObservableGauge("myelin.bus.buffered", () => Interlocked.Read(ref _buffered), "{message}", "Messages that wait for an acknowledgement.");
         _meter.CreateObservableGauge("myelin.bus.lag", Lags, "{message}", "Messages on this process's partitions that are not done with, by group and topic.");
         _meter.CreateObservableGauge("myelin.bus.paused", Paused, "{member}", "Members that stopped reading because this process is busy enough, by group.");
@@ -50,6 +52,8 @@ internal sealed class KafkaInstruments : IDisposable
     public void Rebalanced(string group) => _rebalances.Add(1, new KeyValuePair<string, object?>("group", group));
 
     public void DeadLetter(string topic) => _deadLetters.Add(1, new KeyValuePair<string, object?>("topic", topic));
+
+    public void Deleted(string group, string topic, long messages) => _deleted.Add(messages, new("group", group), new("topic", topic));
 
     /// <param name="lag">By topic; replaces what this member said before.</param>
     public void Lag(string group, int member, IReadOnlyDictionary<string, long> lag) => _lag[(group, member)] = lag;

@@ -1,5 +1,5 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
-using System.Text;
 using Confluent.Kafka;
 
 namespace Myelin.Server.Bus.Kafka;
@@ -20,6 +20,10 @@ internal sealed partial class KafkaPublisher : IDisposable
     private readonly KafkaInstruments _instruments;
     private readonly ILogger<KafkaPublisher> _logger;
     private readonly Lock _gate = new();
+
+    /// <summary>Topics whose last message was dropped: said once, until one gets through.</summary>
+    private readonly ConcurrentDictionary<string, ErrorCode> _refused = new(StringComparer.Ordinal);
+
     private IProducer<byte[]?, byte[]> _producer;
     private bool _disposed;
 
@@ -33,15 +37,14 @@ internal sealed partial class KafkaPublisher : IDisposable
     /// <param name="delivered">Told once what became of it, on the client's thread.</param>
     public void Publish(string topic, BusMessage message, Action<Error>? delivered = null)
     {
-        var creation = _topics.EnsureAsync(topic);
+        _ = _topics.EnsureAsync(topic);
         var sent = new Message<byte[]?, byte[]>
         {
-            Key = message.Key is { } key ? Encoding.UTF8.GetBytes(key) : null,
+            Key = KafkaKeys.Bytes(message.Key),
             Value = Bytes(message.Payload),
             Headers = KafkaHeaders.Of(message.Headers),
         };
         _instruments.Handed();
-        _ = creation;
         try
         {
             _producer.Produce(_names.Topic(topic), sent, report => Settle(topic, report.Error, delivered));
@@ -97,8 +100,12 @@ internal sealed partial class KafkaPublisher : IDisposable
             _producer = Build();
         }
 
-        // Not from its own callback.
-        _ = Task.Run(from.Dispose);
+        // Not from its own callback. What the broken one still held is told to those who wait for it.
+        _ = Task.Run(() =>
+        {
+            from.Flush(s_flush);
+            from.Dispose();
+        });
     }
 
     private void Settle(string topic, Error error, Action<Error>? delivered)
@@ -106,12 +113,23 @@ internal sealed partial class KafkaPublisher : IDisposable
         if (error.IsError)
         {
             _instruments.Failed(topic, error.Code);
-            LogDropped(topic, error.Reason);
+            if (_refused.TryAdd(topic, error.Code))
+            {
+                LogRefused(topic, error.Reason);
+            }
+            else
+            {
+                LogDropped(topic, error.Reason);
+            }
         }
         else
         {
             _instruments.Published(topic);
             _health.Up();
+            if (!_refused.IsEmpty)
+            {
+                _refused.TryRemove(topic, out _);
+            }
         }
 
         delivered?.Invoke(error);
@@ -119,6 +137,9 @@ internal sealed partial class KafkaPublisher : IDisposable
 
     [LoggerMessage(LogLevel.Warning, "The Kafka producer broke and is replaced: {Reason}")]
     private partial void LogReplaced(string reason);
+
+    [LoggerMessage(LogLevel.Warning, "Messages for {Topic} are dropped (myelin_bus_publish_failures_total counts them): {Reason}")]
+    private partial void LogRefused(string topic, string reason);
 
     [LoggerMessage(LogLevel.Debug, "A message for {Topic} is dropped: {Reason}")]
     private partial void LogDropped(string topic, string reason);

@@ -80,6 +80,36 @@ internal sealed partial class KafkaSubscription
         }
     }
 
+    /// <summary>
+    /// Messages that the brokers deleted (too old, partition full) before they were read. A gap alone means nothing, markers
+    /// of transactions leave some too: the beginning of the partition decides.
+    /// </summary>
+    private void CountDeleted(IConsumer<byte[]?, byte[]?> consumer, TopicPartition partition, OffsetLedger? ledger, long offset)
+    {
+        try
+        {
+            var expected = ledger is null ? _positions.GetValueOrDefault(partition, -1)
+                : ledger.Next >= 0 ? ledger.Next
+                : consumer.Committed([partition], s_ask)[0].Offset.Value;
+            if (expected < 0 || offset <= expected + 1)
+            {
+                return;
+            }
+
+            var deleted = Math.Min(consumer.QueryWatermarkOffsets(partition, s_ask).Low.Value, offset) - expected;
+            if (deleted > 0)
+            {
+                _instruments.Deleted(_plan.Label, _names.Logical(partition.Topic), deleted);
+                LogDeleted(deleted, partition, _plan.Label);
+            }
+        }
+        catch (KafkaException e)
+        {
+            // No answer in time: the message itself is worth more than the count.
+            _health.Heard(e.Error);
+        }
+    }
+
     private long Lag(IConsumer<byte[]?, byte[]?> consumer, TopicPartition partition)
     {
         // Fetches bring the end of a partition along; nothing is fetched while paused.

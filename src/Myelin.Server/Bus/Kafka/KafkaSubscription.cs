@@ -143,20 +143,21 @@ internal sealed partial class KafkaSubscription
             {
                 _health.Up();
                 _instruments.Received(_plan.Label);
-                Take(read);
+                Take(consumer, read);
             }
         }
     }
 
-    private void Take(ConsumeResult<byte[]?, byte[]?> read)
+    private void Take(IConsumer<byte[]?, byte[]?> consumer, ConsumeResult<byte[]?, byte[]?> read)
     {
         var ledger = _ledgers.GetValueOrDefault(read.TopicPartition);
         var offset = read.Offset.Value;
+        CountDeleted(consumer, read.TopicPartition, ledger, offset);
         ledger?.Deliver(offset);
         _positions[read.TopicPartition] = offset + 1;
         var message = new BusMessage(
             _names.Logical(read.Topic),
-            read.Message.Key is { } key ? System.Text.Encoding.UTF8.GetString(key) : null,
+            KafkaKeys.Text(read.Message.Key),
             read.Message.Value,
             KafkaHeaders.Read(read.Message.Headers))
         {
@@ -237,6 +238,9 @@ internal sealed partial class KafkaSubscription
             // The partition went just now: its next owner reads the message again.
         }
     }
+
+    [LoggerMessage(LogLevel.Warning, "{Count} messages of {Partition} were deleted before {Group} had read them: it was away or behind for longer than they are kept")]
+    private partial void LogDeleted(long count, TopicPartition partition, string group);
 
     [LoggerMessage(LogLevel.Warning, "The Kafka consumer of {Group} broke and is made anew: {Reason}")]
     private partial void LogBroke(string group, string reason, Exception e);

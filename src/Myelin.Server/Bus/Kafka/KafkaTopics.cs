@@ -89,7 +89,11 @@ internal sealed partial class KafkaTopics(KafkaClient client, KafkaNames names, 
         Configs = new Dictionary<string, string>
         {
             ["retention.ms"] = ((long)Retention(topic).TotalMilliseconds).ToString(System.Globalization.CultureInfo.InvariantCulture),
+            ["retention.bytes"] = options.RetentionBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
             ["max.message.bytes"] = options.MaxMessageBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
+
+            // The broker's clock: a sender's that is wrong must not have its messages deleted at once, or refused.
+            ["message.timestamp.type"] = "LogAppendTime",
         },
     };
 

@@ -29,6 +29,9 @@ internal sealed class OffsetLedger(Action<long> store)
         }
     }
 
+    /// <summary>The offset after the last one delivered; -1 before the first message.</summary>
+    public long Next => Volatile.Read(ref _next);
+
     public void Deliver(long offset)
     {
         lock (_gate)

@@ -114,6 +114,39 @@ public sealed class KafkaGroupTests
         await stop.CancelAsync();
     }
 
+    /// <summary>Static membership: a restart is no reason to move partitions about, and what came meanwhile waits for it.</summary>
+    [Fact]
+    public async Task Restart_WithinTheSession_KeepsItsPartitionsAndTheOthersDoNotNotice()
+    {
+        var options = KafkaHost.Options(await KafkaBroker.SharedAsync()) with { SessionTimeout = TimeSpan.FromSeconds(45) };
+        var seen = new ConcurrentDictionary<int, string>();
+        await using var stays = new GroupMember(options with { Instance = "stays" }, m => seen[Number(m)] = "stays");
+        var first = new GroupMember(options with { Instance = "restarts" }, m => seen[Number(m)] = "first");
+        await KafkaHost.SettledAsync("g", 4, stays.Host, first.Host);
+        await PublishAsync(0);
+        await JobsHost.UntilAsync(() => seen.Count == 100);
+        var rebalances = Measure(stays.Host, "myelin.bus.rebalances");
+
+        await first.DisposeAsync();
+        await PublishAsync(100);
+        await using var second = new GroupMember(options with { Instance = "restarts" }, m => seen[Number(m)] = "second");
+        await JobsHost.UntilAsync(() => seen.Count == 200);
+
+        Measure(stays.Host, "myelin.bus.rebalances").ShouldBe(rebalances);
+        for (var i = 0; i < 100; i++)
+        {
+            (seen[i] == "stays").ShouldBe(seen[i + 100] == "stays", $"key {i} moved");
+        }
+
+        async Task PublishAsync(int from)
+        {
+            for (var i = 0; i < 100; i++)
+            {
+                await stays.Host.Bus.PublishAsync("work", Message(i.ToString(CultureInfo.InvariantCulture), from + i), Token);
+            }
+        }
+    }
+
     [Fact]
     public async Task Instance_TakenByAnotherProcess_GoesOnWithoutAName()
     {

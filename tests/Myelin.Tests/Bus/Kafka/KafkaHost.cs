@@ -37,7 +37,7 @@ internal sealed class KafkaHost : IAsyncDisposable
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton(new MyelinOptions { Bus = new BusOptions { Kafka = options } });
         services.AddBus();
-        services.AddSingleton<MetricsPage>();
+        services.AddSingleton<MetricsPage>().AddSingleton<Server.Streams.StreamInstruments>();
         var provider = services.BuildServiceProvider();
         provider.GetRequiredService<MetricsPage>();
         return new KafkaHost(provider);

@@ -80,6 +80,77 @@ public sealed class KafkaJobsTests : IDisposable
         gate.Release(100);
     }
 
+    /// <summary>Both classes wait in their topics; starts are shared by weight, so low is neither first nor starved.</summary>
+    [Fact]
+    public async Task Weights_BothClassesWait_LowGetsItsShareOfStarts()
+    {
+        var gate = new SemaphoreSlim(0);
+        var started = new ConcurrentQueue<string>();
+        var held = new TestTask(async (input, _, token) =>
+        {
+            started.Enqueue(input.Parameters.GetProperty("key").GetString()!);
+            await gate.WaitAsync(token);
+            return TestTask.Done();
+        });
+        await using var host = await StartAsync(await KafkaBroker.SharedAsync(), held, o => o with { Worker = o.Worker with { Concurrency = 1 } });
+        var jobs = new List<JobRecord> { await host.SubmitAsync(Submission(null, 0, "first")) };
+        await JobsHost.UntilAsync(() => started.Count == 1);
+        for (var i = 0; i < 40; i++)
+        {
+            jobs.Add(await host.SubmitAsync(Submission(null, i, "low") with { Priority = JobPriority.Low }));
+            jobs.Add(await host.SubmitAsync(Submission(null, i, "high") with { Priority = JobPriority.High }));
+        }
+
+        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
+        await JobsHost.UntilAsync(() => queue.Count == 80);
+        gate.Release(100);
+        foreach (var job in jobs)
+        {
+            (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
+        }
+
+        // 8 to 1: of the first 27 after the one that held the worker, three are low.
+        started.Skip(1).Take(27).Count(s => s == "low").ShouldBe(3);
+    }
+
+    /// <summary>One trace from the submission over the hint in Kafka to the run in a worker.</summary>
+    [Fact]
+    public async Task Trace_OfTheSubmission_TravelsInHeadersToTheRun()
+    {
+        var runs = new ConcurrentQueue<Activity>();
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name is "Myelin" or "test",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = activity =>
+            {
+                if (activity.OperationName == "job run")
+                {
+                    runs.Enqueue(activity);
+                }
+            },
+        };
+        ActivitySource.AddActivityListener(listener);
+        using var source = new ActivitySource("test");
+        await using var host = await StartAsync(await KafkaBroker.SharedAsync(), Recording([]));
+        using var stop = new CancellationTokenSource();
+        var hints = host.Get<IBus>().SubscribeAsync(Topics.Jobs("m", JobPriority.Normal), "onlookers", stop.Token).GetAsyncEnumerator(stop.Token);
+        JobRecord job;
+        string trace;
+        using (var activity = source.StartActivity("client")!)
+        {
+            trace = activity.TraceId.ToString();
+            job = await host.SubmitAsync(Submission(null, 1, "k") with { TraceParent = activity.Id });
+        }
+
+        (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
+
+        await hints.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+        ActivityContext.Parse(hints.Current.Headers!["traceparent"], null).TraceId.ToString().ShouldBe(trace);
+        await JobsHost.UntilAsync(() => runs.Any(r => r.TraceId.ToString() == trace));
+        await stop.CancelAsync();
+    }
+
     [Fact]
     public async Task Poison_UnreadableHint_IsPutAsideAndTheNextOneRuns()
     {
