@@ -14,7 +14,7 @@ internal sealed record JobUpdate(long EventId, string Kind, JobRecord Job);
 /// The process's ear on <see cref="Topics.Events"/>: one loop reads the bus and hands signals to watchers of a job and
 /// to <see cref="Observed"/>. Keeps the newest progress and preview of running jobs, which Storage gets later or never.
 /// </summary>
-internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates rates, TimeProvider time, ILogger<JobEvents> logger) : BackgroundService
+internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates rates, JobInstruments instruments, TimeProvider time, ILogger<JobEvents> logger) : BackgroundService
 {
     /// <summary>Running jobs whose newest progress is remembered here.</summary>
     private const int LiveLimit = 10_000;
@@ -95,6 +95,10 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
         finally
         {
             Remove(id, subscription);
+            if (subscription.Coalesced > 0)
+            {
+                instruments.Coalesced(subscription.Coalesced);
+            }
         }
     }
 

@@ -22,6 +22,7 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _retried;
     private readonly Counter<long> _lost;
     private readonly Counter<long> _announced;
+    private readonly Counter<long> _coalesced;
     private readonly Histogram<double> _queueSeconds;
     private readonly Histogram<double> _runSeconds;
     private volatile bool _coordinates;
@@ -37,6 +38,7 @@ internal sealed class JobInstruments : IDisposable
         _retried = _meter.CreateCounter<long>("myelin.jobs.retries", "{attempt}", "Attempts that went back to the queue.");
         _lost = _meter.CreateCounter<long>("myelin.jobs.lost_leases", "{attempt}", "Attempts whose worker went away or lost its hold.");
         _announced = _meter.CreateCounter<long>("myelin.jobs.announced_again", "{job}", "Queued jobs that nobody had started and the coordinator announced once more.");
+        _coalesced = _meter.CreateCounter<long>("myelin.jobs.signals_coalesced", "{signal}", "Signals that watchers of jobs were too slow for; each got the newest.");
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
         _meter.CreateObservableGauge("myelin.coordinator.leading", () => _coordinates ? 1 : 0, null, "1 in the process that looks after the jobs of the storage.");
@@ -74,6 +76,8 @@ internal sealed class JobInstruments : IDisposable
     public void Retried(string model) => _retried.Add(1, Model(model));
 
     public void AnnouncedAgain(int jobs) => _announced.Add(jobs);
+
+    public void Coalesced(long signals) => _coalesced.Add(signals);
 
     public void LeaseLost(string model) => _lost.Add(1, Model(model));
 

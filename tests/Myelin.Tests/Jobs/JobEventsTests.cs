@@ -1,6 +1,8 @@
+using System.Diagnostics.Metrics;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
+using Myelin.Server.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;
@@ -99,6 +101,36 @@ public sealed class JobEventsTests : IDisposable
         {
             updates[^1].Kind.ShouldBe("end");
         }
+    }
+
+    /// <summary>A watcher that does not read costs nothing that grows; it gets the end, and what it missed is counted.</summary>
+    [Fact]
+    public async Task Watch_SlowReader_GetsTheEndAndItsLossIsCounted()
+    {
+        await using var host = await StartAsync();
+        using var page = new MetricsPage(host.Get<IMeterFactory>());
+        var job = await host.SubmitAsync("m");
+        await using (var watch = host.Jobs.EventsAsync(job.Id, null, Token).GetAsyncEnumerator(Token))
+        {
+            (await watch.MoveNextAsync()).ShouldBeTrue();
+            for (var step = 1; step < 3; step++)
+            {
+                _steps.Release();
+                await JobsHost.UntilAsync(() => host.Jobs.GetAsync(job.Id, Token).AsTask().Result!.Progress?.Step == step);
+            }
+
+            _steps.Release();
+            await host.EndAsync(job.Id);
+            var last = watch.Current;
+            while (await watch.MoveNextAsync())
+            {
+                last = watch.Current;
+            }
+
+            last.Kind.ShouldBe("end");
+        }
+
+        page.Write().ShouldMatch(@"myelin_jobs_signals_coalesced_total [1-9]");
     }
 
     [Fact]
