@@ -134,7 +134,7 @@ public abstract class BusConformance : IAsyncDisposable
 
     private protected static async Task<BusMessage> NextAsync(IAsyncEnumerator<BusMessage> reader)
     {
-        (await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token)).ShouldBeTrue();
+        (await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token)).ShouldBeTrue();
         return reader.Current;
     }
 

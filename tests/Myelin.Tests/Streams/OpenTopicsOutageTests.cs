@@ -75,7 +75,7 @@ public sealed class OpenTopicsOutageTests
             await EndAsync(server, id);
         }
 
-        await UntilAsync(() => ended.Count == 150 && frames.Count == 150, () => $"{ended.Count} jobs and {frames.Count} frames of 150 are told");
+        await JobsHost.UntilAsync(() => ended.Count == 150 && frames.Count == 150, () => $"{ended.Count} jobs and {frames.Count} frames of 150 are told");
         frames.Values.ShouldAllBe(found => found);
         foreach (var id in ended.Values)
         {
@@ -105,7 +105,7 @@ public sealed class OpenTopicsOutageTests
 
     private static async Task EndAsync(RunningServer server, string id)
     {
-        var job = await server.Http.GetFromJsonAsync<JsonElement>($"/v1/jobs/{id}?wait=30s", Token);
+        var job = await server.Http.GetFromJsonAsync<JsonElement>($"/v1/jobs/{id}?wait=60s", Token);
         job.GetProperty("state").GetString().ShouldBe("succeeded");
         job.GetProperty("attempt").GetInt32().ShouldBe(1);
     }
@@ -123,15 +123,6 @@ public sealed class OpenTopicsOutageTests
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             // The test is over.
-        }
-    }
-
-    private static async Task UntilAsync(Func<bool> condition, Func<string> state)
-    {
-        for (var clock = System.Diagnostics.Stopwatch.StartNew(); !condition();)
-        {
-            clock.Elapsed.ShouldBeLessThan(TimeSpan.FromMinutes(2), state());
-            await Task.Delay(50, Token);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -21,6 +22,9 @@ namespace Myelin.Tests.Workers;
 /// </summary>
 internal sealed class JobsHost : IAsyncDisposable
 {
+    /// <summary>Longer than anything takes that works, also on a machine with much else to do.</summary>
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90);
+
     private readonly IHost _host;
 
     private JobsHost(IHost host) => _host = host;
@@ -74,18 +78,20 @@ internal sealed class JobsHost : IAsyncDisposable
     /// <summary>The job after its end; fails when that takes absurdly long.</summary>
     public async Task<JobRecord> EndAsync(string id)
     {
-        var job = (await Jobs.WaitAsync(id, TimeSpan.FromSeconds(30), CancellationToken.None))!;
+        var job = (await Jobs.WaitAsync(id, s_patience, CancellationToken.None))!;
         job.State.IsEnd().ShouldBeTrue($"still {job.State}");
         return job;
     }
 
     /// <summary>Waits until something is true, by looking; for what has no signal.</summary>
-    public static async Task UntilAsync(Func<bool> condition)
+    /// <param name="condition">True at last.</param>
+    /// <param name="state">How things stand when it never is.</param>
+    public static async Task UntilAsync(Func<bool> condition, Func<string>? state = null)
     {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!condition())
+        for (var clock = Stopwatch.StartNew(); !condition();)
         {
-            await Task.Delay(5, late.Token);
+            clock.Elapsed.ShouldBeLessThan(s_patience, state?.Invoke());
+            await Task.Delay(5, CancellationToken.None);
         }
     }
 

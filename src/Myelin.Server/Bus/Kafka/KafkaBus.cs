@@ -21,6 +21,7 @@ internal sealed class KafkaBus(
 {
     private const string TraceParent = "traceparent";
     private static readonly TimeSpan s_place = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan s_placeSlowly = TimeSpan.FromSeconds(12);
     private static readonly TimeSpan s_leave = TimeSpan.FromSeconds(5);
 
     private readonly Lock _gate = new();
@@ -65,7 +66,11 @@ internal sealed class KafkaBus(
         if (group is null)
         {
             // Blocks a start for milliseconds, with no broker for seconds: what is published next must be heard.
-            subscription.WaitPlaced(s_place);
+            var patience = Stopwatch.StartNew();
+            while (!subscription.WaitPlaced(s_place) && health.IsUp && patience.Elapsed < s_placeSlowly && !cancellationToken.IsCancellationRequested)
+            {
+                // Brokers are there and slow.
+            }
         }
 
         return ReadAsync(subscription, cancellationToken.Register(subscription.Stop), cancellationToken);

@@ -1,12 +1,15 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Text;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
+using Myelin.Server.Telemetry;
 using Myelin.Testing;
+using Myelin.Tests.Streams;
 using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
@@ -54,29 +57,35 @@ public sealed class KafkaJobsTests : IDisposable
             await gate.WaitAsync(token);
             return TestTask.Done();
         });
-        gate.Release();
         await using var host = await StartAsync(await KafkaBroker.SharedAsync(), slow, o => o with
         {
             Worker = o.Worker with { Concurrency = 1 },
             Bus = new BusOptions { Kafka = o.Bus.Kafka with { Window = 5 } },
         });
 
-        // One of each first: the topics are there and known to the consumers.
-        await host.EndAsync((await host.SubmitAsync(Submission(null, 0, "first") with { Priority = JobPriority.High })).Id);
+        using var page = new MetricsPage(host.Get<IMeterFactory>());
+
+        // One runs. One waits (and sometimes the late hint of the one that runs), so that the worker knows of work and does not look into storage.
+        await host.SubmitAsync(Submission(null, 0, "first") with { Priority = JobPriority.High });
+        await JobsHost.UntilAsync(() => started.Count == 1);
+        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
+        await host.SubmitAsync(Submission(null, 1, "second") with { Priority = JobPriority.High });
+        await JobsHost.UntilAsync(() => queue.Count >= 1, () => $"{queue.Count} wait");
         for (var i = 0; i < 40; i++)
         {
             await host.SubmitAsync(Submission(null, i, "low") with { Priority = JobPriority.Low });
         }
 
-        // One runs, five wait in memory, the others on the bus.
-        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
-        await JobsHost.UntilAsync(() => started.Count == 2 && queue.Count == 5);
+        // Five of them wait in memory, the others on the bus.
+        await JobsHost.UntilAsync(() => queue.Count >= 6, () => $"{queue.Count} wait");
         var high = await host.SubmitAsync(Submission(null, 99, "high") with { Priority = JobPriority.High });
-        await JobsHost.UntilAsync(() => queue.Count == 6);
-        gate.Release(2);
+        await JobsHost.UntilAsync(
+            () => queue.Count >= 7 && OpenTopicsServer.Measure(page.Write(), """myelin_bus_received_total{group="workers.high"}""") >= 3, () => $"{queue.Count} wait");
+        queue.Count.ShouldBeLessThan(20, "the low ones wait on the bus");
+        gate.Release(3);
         (await host.EndAsync(high.Id)).State.ShouldBe(JobState.Succeeded);
 
-        started.Take(3).ShouldBe(["first", "low", "high"]);
+        started.Take(3).ShouldBe(["first", "second", "high"]);
         gate.Release(100);
     }
 
@@ -102,7 +111,7 @@ public sealed class KafkaJobsTests : IDisposable
         }
 
         var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
-        await JobsHost.UntilAsync(() => queue.Count == 80);
+        await JobsHost.UntilAsync(() => queue.Count >= 80, () => $"{queue.Count} wait");
         gate.Release(100);
         foreach (var job in jobs)
         {
@@ -110,7 +119,7 @@ public sealed class KafkaJobsTests : IDisposable
         }
 
         // 8 to 1: of the first 27 after the one that held the worker, three are low.
-        started.Skip(1).Take(27).Count(s => s == "low").ShouldBe(3);
+        started.Skip(1).Take(27).Count(s => s == "low").ShouldBeInRange(2, 4);
     }
 
     /// <summary>One trace from the submission over the hint in Kafka to the run in a worker.</summary>
@@ -145,7 +154,7 @@ public sealed class KafkaJobsTests : IDisposable
 
         (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
 
-        await hints.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await hints.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
         ActivityContext.Parse(hints.Current.Headers!["traceparent"], null).TraceId.ToString().ShouldBe(trace);
         await JobsHost.UntilAsync(() => runs.Any(r => r.TraceId.ToString() == trace));
         await stop.CancelAsync();
@@ -171,7 +180,7 @@ public sealed class KafkaJobsTests : IDisposable
         var hints = 0;
         while (hints < 4)
         {
-            await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+            await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
             aside.Current.Headers!["reason"].ShouldStartWith("unreadable");
             hints += aside.Current.Headers["origin"].Contains(".m.normal/", StringComparison.Ordinal) ? 1 : 0;
         }

@@ -54,11 +54,11 @@ public sealed class KafkaPublisherTests
         var reader = host.Bus.SubscribeAsync("work", "g", stop.Token).GetAsyncEnumerator(stop.Token);
         var aside = host.Bus.SubscribeAsync(Topics.DeadLetters, "people", stop.Token).GetAsyncEnumerator(stop.Token);
         (await DeliverAsync(host, "work", new byte[Largest - 500])).ShouldBe(Delivery.Held);
-        await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
 
         await host.Bus.RejectAsync(reader.Current, new string('x', 2000), Token);
 
-        await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
         aside.Current.Headers!["reason"].ShouldBe(new string('x', 1000));
         aside.Current.Headers["origin"].ShouldBe(reader.Current.Origin);
         aside.Current.Headers["omitted"].ShouldBe("payload of 99500 bytes");
