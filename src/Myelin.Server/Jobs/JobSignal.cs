@@ -62,7 +62,8 @@ internal sealed record JobSignal
 /// <summary>A request to every process.</summary>
 /// <param name="Cancel">To whichever worker runs this job: stop it.</param>
 /// <param name="Look">To workers that have its model: a hint that came to one that has not.</param>
-internal sealed record JobControl(string? Cancel = null, JobHint? Look = null);
+/// <param name="Reload">To workers that have this model: load it anew.</param>
+internal sealed record JobControl(string? Cancel = null, JobHint? Look = null, string? Reload = null);
 
 /// <summary>JSON of what travels on the bus between roles. Strict: on Kafka anybody may have written it.</summary>
 [JsonSourceGenerationOptions(
@@ -107,6 +108,10 @@ internal static class JobMessages
     /// <summary>Hands a hint to all workers: the one that got it cannot run it.</summary>
     public static ValueTask PublishLookAsync(this IBus bus, JobHint hint, CancellationToken cancellationToken) =>
         bus.PublishControlAsync(hint.Id, new JobControl(Look: hint), cancellationToken);
+
+    /// <summary>Asks every worker that has the model to load it anew.</summary>
+    public static ValueTask PublishReloadAsync(this IBus bus, string model, CancellationToken cancellationToken) =>
+        bus.PublishControlAsync(model, new JobControl(Reload: model), cancellationToken);
 
     private static ValueTask PublishControlAsync(this IBus bus, string job, JobControl control, CancellationToken cancellationToken) =>
         bus.PublishAsync(

@@ -1,6 +1,8 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Myelin.Inference.Models;
 using Myelin.Server.Accounts;
+using Myelin.Server.Bus;
+using Myelin.Server.Jobs;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Models;
@@ -16,7 +18,7 @@ internal static class ModelEndpoints
             .WithName("listModels").WithSummary("List models, broken ones with their errors");
         models.MapGet("{name}", Get)
             .WithName("getModel").WithSummary("One model: inputs, parameters, revisions, statistics, what executes it").Problems(ProblemTypes.UnknownModel);
-        routes.MapPost("/v1/models/{name}/reload", Reload)
+        routes.MapPost("/v1/models/{name}/reload", ReloadAsync)
             .WithTags("Models").RequireScope(Scopes.Manage).Problems(ProblemTypes.Unauthorized, ProblemTypes.Forbidden, ProblemTypes.UnknownModel)
             .WithName("reloadModel").WithSummary("Load a model again: sidecars start anew, calls go on meanwhile; also tries a broken one again");
     }
@@ -24,9 +26,21 @@ internal static class ModelEndpoints
     private static Results<Reply<Model>, ProblemResult> Get(string name, ModelDirectory models, ModelViews views) =>
         models.Find(name) is { } model ? new Reply<Model>(views.Of(model)) : Unknown(name, models.List());
 
-    /// <summary>Of this process: a gateway has nothing to load.</summary>
-    private static Results<Reply<Model>, ProblemResult> Reload(string name, ModelRepository repository, ModelViews views) =>
-        repository.Reload(name) is { } model ? new Reply<Model>(views.Of(model)) : Unknown(name, repository.List());
+    /// <summary>Where a bus joins several processes every worker is asked; the answer is the model as it is known now.</summary>
+    private static async Task<Results<Reply<Model>, ProblemResult>> ReloadAsync(
+        string name, ModelDirectory models, ModelRepository own, ModelViews views, IBus bus, CancellationToken cancellationToken)
+    {
+        if (!bus.Retains)
+        {
+            own.Reload(name);
+        }
+        else if (models.Find(name) is not null)
+        {
+            await bus.PublishReloadAsync(name, cancellationToken);
+        }
+
+        return Get(name, models, views);
+    }
 
     private static ProblemResult Unknown(string name, IReadOnlyList<ModelEntry> models)
     {

@@ -14,7 +14,7 @@ namespace Myelin.Server.Workers;
 /// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
 /// </summary>
 internal sealed partial class JobListener(
-    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
+    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, ReloadModel reload, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
     : BackgroundService
 {
     private const int PageSize = 1000;
@@ -117,6 +117,11 @@ internal sealed partial class JobListener(
             running.Stop(job, StopReason.Cancelled);
         }
 
+        if (control.Reload is { } model)
+        {
+            _ = Task.Run(() => Reload(model), CancellationToken.None); // reads files: a cancel behind it must not wait
+        }
+
         if (control.Look is { } hint && runs(hint.Model))
         {
             // Several may take it to heart: the claim decides.
@@ -124,6 +129,18 @@ internal sealed partial class JobListener(
         }
 
         return ValueTask.CompletedTask;
+    }
+
+    private void Reload(string model)
+    {
+        try
+        {
+            reload(model);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            LogNotReloaded(model, e);
+        }
     }
 
     private async Task HearAsync(IAsyncEnumerable<BusMessage> messages, Func<BusMessage, ValueTask> act, CancellationToken cancellationToken)
@@ -159,6 +176,9 @@ internal sealed partial class JobListener(
             }
         }
     }
+
+    [LoggerMessage(LogLevel.Warning, "Model {Model} could not be read to be loaded anew")]
+    private partial void LogNotReloaded(string model, Exception e);
 
     [LoggerMessage(LogLevel.Warning, "Queued jobs could not be read; the next look tries again")]
     private partial void LogRescan(Exception e);

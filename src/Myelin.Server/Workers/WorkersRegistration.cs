@@ -16,6 +16,7 @@ internal static class WorkersRegistration
         services.AddSingleton<AcquireTask>(p => p.GetRequiredService<ModelRepository>().AcquireAsync);
         services.AddSingleton<RunsModel>(p =>
             StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
+        services.AddSingleton<ReloadModel>(p => p.GetService<ModelRepository>() is { } models ? name => models.Reload(name) : static _ => { });
         services.AddSingleton<AttemptEndings>();
         services.AddSingleton<JobRunner>();
         services.AddSingleton<Heartbeat>();

@@ -48,6 +48,17 @@ public sealed class CallTests
         var about = await gateway.Http.GetStringAsync(new Uri("/v2/models/iris", UriKind.Relative), Token);
         about.ShouldContain("\"datatype\":\"FP32\"");
 
+        // Loaded anew on both, at a word to the gateway.
+        using (var reload = await gateway.Http.PostAsync(new Uri("/v1/models/iris/reload", UriKind.Relative), null, Token))
+        {
+            reload.StatusCode.ShouldBe(HttpStatusCode.OK);
+        }
+
+        while (!near.Log.Contains("model iris is replaced", StringComparison.Ordinal) || !far.Log.Contains("model iris is replaced", StringComparison.Ordinal))
+        {
+            await Task.Delay(50, Token);
+        }
+
         // Nobody else gets in by that door, and nothing but calls is behind it.
         (await KnockAsync(port, "/v2/models/iris", key: null)).ShouldBe(HttpStatusCode.Unauthorized);
         (await KnockAsync(port, "/v2/models/iris", "a key that somebody guesses")).ShouldBe(HttpStatusCode.Unauthorized);
