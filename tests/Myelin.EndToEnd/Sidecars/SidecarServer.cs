@@ -86,9 +86,11 @@ internal sealed class SidecarServer : IAsyncDisposable
     }
 
     /// <summary>Writes the model <c>looker</c>; <paramref name="sidecar"/> is the rest of its section, a line an entry.</summary>
-    public void Write(string runtime, string top = "", string environment = "", params string[] sidecar)
+    public void Write(string runtime, string top = "", string environment = "", params string[] sidecar) => Write(Models, runtime, top, environment, sidecar);
+
+    public static void Write(string models, string runtime, string top = "", string environment = "", params string[] sidecar)
     {
-        var folder = Directory.CreateDirectory(Path.Combine(Models, "looker")).FullName;
+        var folder = Directory.CreateDirectory(Path.Combine(models, "looker")).FullName;
         File.WriteAllText(Path.Combine(folder, "serve.py"), Script);
         var lines = sidecar.Any(line => line.StartsWith("address", StringComparison.Ordinal)) ? sidecar :
         [
