@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
+using System.Text.Json;
 using Myelin.Client;
 using Myelin.Protocol;
 using Myelin.Testing;
@@ -47,6 +49,7 @@ public sealed class LocalClusterTests : IAsyncLifetime
         await RunAsync("start", "kafka");
         await RunAsync("start", "worker-1");
         await EndsAsync(client);
+        await DashboardAsync();
         (await RunAsync("status")).Split('\n').Count(line => line.Contains("run", StringComparison.Ordinal)).ShouldBeGreaterThanOrEqualTo(9);
         await RunAsync("down");
         (await RunAsync("status")).ShouldNotContain("runs");
@@ -60,6 +63,42 @@ public sealed class LocalClusterTests : IAsyncLifetime
         }
 
         _folder.Dispose();
+    }
+
+    /// <summary>The cluster's dashboard over the cluster's own Prometheus: expressions are understood, and those of healthy days have data.</summary>
+    private async Task DashboardAsync()
+    {
+        if (!(await RunAsync("status")).Split('\n').Any(line => line.StartsWith("prometheus", StringComparison.Ordinal) && line.Contains("runs", StringComparison.Ordinal)))
+        {
+            return; // not installed, and said so by `up`
+        }
+
+        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_port + 50}") };
+        var dashboard = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(Shared.Root, "deploy", "grafana", "dashboards", "cluster.json"), Token)).RootElement;
+        foreach (var panel in dashboard.GetProperty("panels").EnumerateArray())
+        {
+            var healthy = panel.GetProperty("title").GetString() is "Workers that take work" or "Hints that wait for a worker" or "Messages read" or "Brokers answer" or "Processor by process";
+            foreach (var target in panel.GetProperty("targets").EnumerateArray())
+            {
+                await HasDataAsync(http, target.GetProperty("expr").GetString()!, healthy);
+            }
+        }
+    }
+
+    private static async Task HasDataAsync(HttpClient http, string expression, bool wanted)
+    {
+        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(500, Token))
+        {
+            using var answer = await http.GetAsync(new Uri($"/api/v1/query?query={Uri.EscapeDataString(expression)}", UriKind.Relative), Token);
+            var text = await answer.Content.ReadAsStringAsync(Token);
+            answer.StatusCode.ShouldBe(HttpStatusCode.OK, $"{expression}\n{text}");
+            if (!wanted || JsonDocument.Parse(text).RootElement.GetProperty("data").GetProperty("result").GetArrayLength() > 0)
+            {
+                return;
+            }
+
+            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromMinutes(2), $"no data for {expression}");
+        }
     }
 
     private static async Task EndsAsync(MyelinClient client)
