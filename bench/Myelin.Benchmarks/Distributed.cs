@@ -178,6 +178,11 @@ internal static class Distributed
         foreach (var (gateway, id) in await Task.WhenAll(ids))
         {
             var job = JsonSerializer.Deserialize(await http.GetStringAsync(new Uri(gateway, $"/v1/jobs/{id}?wait=60s")), JsonContext.Default.Job)!;
+            if (job.State != JobState.Succeeded)
+            {
+                throw new InvalidOperationException($"a job of the bench ended as {job.State}: {job.Error?.Detail}");
+            }
+
             starts.Add((job.StartedAt!.Value - job.CreatedAt).TotalMilliseconds);
             ends.Add((job.EndedAt!.Value - job.CreatedAt).TotalMilliseconds);
         }

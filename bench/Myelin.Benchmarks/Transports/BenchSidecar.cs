@@ -53,6 +53,10 @@ internal sealed class BenchSidecar : IAsyncDisposable
     {
         public override string Name => "pause";
 
+        public override IReadOnlyList<TensorSpec> Inputs { get; } = [new("x", ElementType.Float32, [1])];
+
+        public override IReadOnlyList<TensorSpec> Outputs { get; } = [new("y", ElementType.Float32, [1])];
+
         public override int Concurrency => 1;
 
         public override async ValueTask<TensorSet> InferAsync(SidecarCall call, CancellationToken cancellationToken)

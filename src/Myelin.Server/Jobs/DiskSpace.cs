@@ -34,5 +34,6 @@ internal sealed class DiskSpace(MyelinOptions options, TimeProvider time)
         }
     }
 
-    private long Free() => new DriveInfo(Path.GetFullPath(options.Data)).AvailableFreeSpace;
+    /// <summary>A process whose database and blobs are elsewhere has no data folder, and no disk to fill.</summary>
+    private long Free() => Path.GetFullPath(options.Data) is var folder && Directory.Exists(folder) ? new DriveInfo(folder).AvailableFreeSpace : long.MaxValue;
 }

@@ -19,6 +19,7 @@ internal sealed partial class JobListener(
 {
     private const int PageSize = 1000;
     private static readonly TimeSpan s_rescan = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_help = TimeSpan.FromMilliseconds(50);
 
     private readonly CancellationTokenSource _listening = new();
     private (JobPriority Priority, IAsyncEnumerable<BusMessage> Hints)[] _classes = [];
@@ -160,19 +161,23 @@ internal sealed partial class JobListener(
 
     private async Task RescanLoopAsync(CancellationToken cancellationToken)
     {
-        using var timer = new PeriodicTimer(s_rescan, time);
-        while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+        for (var pause = s_rescan; ;)
         {
+            await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
             try
             {
                 if (queue.NeedsRescan)
                 {
+                    // Jobs whose hints went to others wait there while this worker has nothing to do: it goes on helping
+                    // until there are none. A group shares out partitions by their number, not by what is in them.
                     await RescanAsync(cancellationToken).ConfigureAwait(false);
+                    pause = queue.Count > 0 ? s_help : s_rescan;
                 }
             }
             catch (StorageException e)
             {
                 LogRescan(e);
+                pause = s_rescan;
             }
         }
     }

@@ -42,6 +42,34 @@ public sealed class SharedStorageTests : IDisposable
         runs.Values.ShouldAllBe(n => n == 1);
     }
 
+    /// <summary>Every hint goes to one process; the other finds the rows and keeps on helping while there are any.</summary>
+    [Fact]
+    public async Task Jobs_AllHintsToOneProcess_AreSharedByTheIdleOne()
+    {
+        var options = await OptionsAsync();
+        options = options with { Worker = options.Worker with { Concurrency = 1 } };
+        var helped = 0;
+        TestTask Task30(Action ran) => new(async (_, _, token) =>
+        {
+            ran();
+            await Task.Delay(30, token);
+            return TestTask.Done();
+        });
+        await using var told = await JobsHost.StartAsync(options, new() { ["m"] = Task30(() => { }) });
+        await using var idle = await JobsHost.StartAsync(options, new() { ["m"] = Task30(() => Interlocked.Increment(ref helped)) });
+
+        // Few wait at any time: one look every two seconds would bring the idle one little.
+        await Task.WhenAll(Enumerable.Range(0, 6).Select(async _ =>
+        {
+            for (var n = 0; n < 50; n++)
+            {
+                await EndAsync(told, (await told.SubmitAsync("m")).Id);
+            }
+        }));
+
+        helped.ShouldBeGreaterThan(60, "of 300 jobs");
+    }
+
     /// <summary>With one owner of the storage a start takes every running job back; here it may belong to a living process.</summary>
     [Fact]
     public async Task Start_BesideARunningProcess_LeavesItsJobsAlone()
