@@ -22,9 +22,9 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
     public async Task Kcat_PutsAJpeg_ReadsTheResultAndTheAnnotatedPicture()
     {
         await OpenTopicsServer.RunAsync(
-            "kcat", "-b", fixture.Brokers, "-P", "-t", "myelin.frames.door", "-k", "camera", "-H", "model=faces", "-H", "frame-id=7", "-H", "captured-at=1900000000000", s_portrait);
+            "kcat", "-b", fixture.Brokers, "-P", "-t", "myelin.frames.porch", "-k", "camera", "-H", "model=faces", "-H", "frame-id=7", "-H", "captured-at=1900000000000", s_portrait);
 
-        var line = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.results.door", "-o", "beginning", "-c", "1", "-J", "-q");
+        var line = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.results.porch", "-o", "beginning", "-c", "1", "-J", "-q");
         var message = JsonDocument.Parse(line).RootElement;
         message.GetProperty("key").GetString().ShouldBe("camera");
         var headers = message.GetProperty("headers").EnumerateArray().Select(h => h.GetString()!).Chunk(2).ToDictionary(h => h[0], h => h[1]);
@@ -35,7 +35,7 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
         headers["pictures"].ShouldBe("annotated.jpg");
         JsonDocument.Parse(message.GetProperty("payload").GetString()!).RootElement.GetProperty("detections").GetArrayLength().ShouldBe(3);
 
-        var jpeg = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.annotated.door", "-o", "beginning", "-c", "1", "-q", "-D", "");
+        var jpeg = await OpenTopicsServer.RunAsync("kcat", "-b", fixture.Brokers, "-C", "-t", "myelin.annotated.porch", "-o", "beginning", "-c", "1", "-q", "-D", "");
         PictureHeader.Read(jpeg, new ImagingLimits()).Format.ShouldBe(PictureFormat.Jpeg);
     }
 
