@@ -31,4 +31,4 @@ if (wrong.Length > 0)
     return 2;
 }
 
-return keysArgs is null ? await MyelinServer.RunAsync(options) : await KeysCommand.RunAsync(keysArgs, options);
+return keysArgs is null ? ProcessEnd.Now(await MyelinServer.RunAsync(options)) : await KeysCommand.RunAsync(keysArgs, options);

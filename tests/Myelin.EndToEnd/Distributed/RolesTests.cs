@@ -145,6 +145,7 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
         (await client.GetAsync(waiting.Id, Token)).State.ShouldBe(JobState.Queued);
         await own.StartAsync(Token);
         (await client.WaitAsync(waiting.Id, Token)).State.ShouldBe(JobState.Succeeded);
+        await UntilAsync(client, m => m is { Name: "iris", Workers: 1 });
         await own.KillAsync();
         await UntilAsync(client, m => m is { Name: "iris", Workers: 0 });
         (await client.WorkersAsync(Token)).Single(w => w.Id == worker.Id).State.ShouldBe("silent");
