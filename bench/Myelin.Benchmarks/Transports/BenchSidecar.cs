@@ -1,7 +1,7 @@
 using System.Diagnostics;
-using Myelin.Protocol;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Protocol;
 using Myelin.Sidecar;
 
 namespace Myelin.Benchmarks.Transports;

@@ -85,7 +85,12 @@ public abstract class WorkerStoreConformance : IAsyncLifetime
 
     private static WorkerRow Row(string id) => new()
     {
-        Id = id, Host = "machine/1", Capacity = 2, StartedAt = s_now, SeenAt = s_now, ExpiresAt = s_now.AddSeconds(15),
+        Id = id,
+        Host = "machine/1",
+        Capacity = 2,
+        StartedAt = s_now,
+        SeenAt = s_now,
+        ExpiresAt = s_now.AddSeconds(15),
     };
 
     private static Model Iris(string state) => new()

@@ -13,7 +13,7 @@ internal static class Generations
 {
     public static Task<ITask> LoadAsync(string model, string settings = "{}") => LoadFolderAsync(Golden.Folder(model), settings);
 
-    public static Task<ITask> LoadFolderAsync(string folder, string settings = "{}") => 
+    public static Task<ITask> LoadFolderAsync(string folder, string settings = "{}") =>
         TaskLoader.CreateAsync(Definition(folder, settings), new OnnxOptions(), new ImagingLimits(), CancellationToken.None);
 
     public static ModelDefinition Definition(string folder, string settings = "{}") => new()
