@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
 using Xunit;
 
 namespace Myelin.Testing;
@@ -57,7 +55,7 @@ public sealed class KafkaBroker : IAsyncDisposable
         var script = Shared.Require("kafka", "kafka");
         Assert.SkipUnless(Path.Exists("/usr/lib/x86_64-linux-gnu/librdkafka.so.1"), "needs librdkafka (apt-get install librdkafka1; ./dev test does it as root)");
         Assert.SkipUnless(Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(Path.Combine(p, "java"))), "needs Java 17 or newer (apt-get install openjdk-17-jre-headless)");
-        var broker = new KafkaBroker(script, FreePorts(), properties);
+        var broker = new KafkaBroker(script, ServerProcess.FreePorts(2), properties);
         await broker.StartAsync();
         return broker;
     }
@@ -88,27 +86,6 @@ public sealed class KafkaBroker : IAsyncDisposable
             _watcher.StandardInput.Close();
             await _watcher.WaitForExitAsync();
             _watcher.Dispose();
-        }
-    }
-
-    /// <summary>Two neighbouring ports: the broker's and its controller's.</summary>
-    private static int FreePorts()
-    {
-        while (true)
-        {
-            using var first = new TcpListener(IPAddress.Loopback, 0);
-            first.Start();
-            var port = ((IPEndPoint)first.LocalEndpoint).Port;
-            try
-            {
-                using var second = new TcpListener(IPAddress.Loopback, port + 1);
-                second.Start();
-                return port;
-            }
-            catch (SocketException)
-            {
-                // Taken; another pair.
-            }
         }
     }
 

@@ -165,12 +165,39 @@ public sealed class ServerProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>A TCP port of this machine that nobody listens on now.</summary>
-    public static int FreePort()
+    /// <summary>
+    /// A TCP port of this machine that nobody listens on now, below those that the system gives to outgoing connections:
+    /// a program that is killed finds its port free when it starts again.
+    /// </summary>
+    public static int FreePort() => FreePorts(1);
+
+    /// <summary>The first of neighbouring free ports.</summary>
+    internal static int FreePorts(int count)
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        while (true)
+        {
+            var first = Random.Shared.Next(12_000, 32_000);
+            var listeners = new List<TcpListener>();
+            try
+            {
+                for (var port = first; port < first + count; port++)
+                {
+                    var listener = new TcpListener(IPAddress.Loopback, port);
+                    listeners.Add(listener);
+                    listener.Start();
+                }
+
+                return first;
+            }
+            catch (SocketException)
+            {
+                // Taken; others.
+            }
+            finally
+            {
+                listeners.ForEach(listener => listener.Dispose());
+            }
+        }
     }
 
     private void Keep(string? line)

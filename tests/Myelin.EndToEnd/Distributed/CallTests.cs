@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Myelin.Testing;
@@ -29,7 +28,7 @@ public sealed class CallTests
 
         // One by its socket, one by its address alone.
         var near = await cluster.AddWorkerAsync(Token, new Dictionary<string, string> { ["MYELIN_MODELS"] = models.Root });
-        var port = FreePort();
+        var port = ServerProcess.FreePort();
         var before = Sockets(cluster);
         var far = await cluster.AddWorkerAsync(Token, new Dictionary<string, string>
         {
@@ -154,11 +153,4 @@ public sealed class CallTests
     }
 
     private static string[] Sockets(Cluster cluster) => Directory.GetFiles(Path.Combine(cluster.Data, "sockets"), "*.sock");
-
-    private static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
-    }
 }

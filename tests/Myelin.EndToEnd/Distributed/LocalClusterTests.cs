@@ -14,7 +14,7 @@ namespace Myelin.EndToEnd.Distributed;
 public sealed class LocalClusterTests : IAsyncLifetime
 {
     private readonly TemporaryFolder _folder = new();
-    private readonly int _port = ServerProcess.FreePort() / 2; // below those that are given out
+    private readonly int _port = ServerProcess.FreePort() / 2; // the cluster takes fifty from here on
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 

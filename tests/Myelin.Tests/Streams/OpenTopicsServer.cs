@@ -27,7 +27,7 @@ public sealed class OpenTopicsServer : IAsyncLifetime
         _server = await RunningServer.StartAsync(o => o with
         {
             Bus = new BusOptions { Kafka = new KafkaOptions { Bootstrap = Brokers, Partitions = 2, Instance = Guid.NewGuid().ToString("n") } },
-            OpenTopics = new OpenTopicsOptions { Streams = "door,*", Jobs = true, Tenant = "kafka", Backlog = 0 },
+            OpenTopics = new OpenTopicsOptions { Streams = "door,porch,*", Jobs = true, Tenant = "kafka", Backlog = 0 },
             Input = o.Input with { MaxBytes = MaxBytes },
         });
     }
