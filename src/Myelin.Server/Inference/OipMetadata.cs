@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Oip;
 
 namespace Myelin.Server.Inference;
 
@@ -22,28 +23,7 @@ internal static class OipMetadata
         json.WriteStringValue(revision);
         json.WriteEndArray();
         json.WriteString("platform", "myelin");
-        Specs(json, "inputs", network.Inputs);
-        Specs(json, "outputs", network.Outputs);
-    }
-
-    private static void Specs(Utf8JsonWriter json, string key, IReadOnlyList<TensorSpec> specs)
-    {
-        json.WriteStartArray(key);
-        foreach (var spec in specs)
-        {
-            json.WriteStartObject();
-            json.WriteString("name", spec.Name);
-            json.WriteString("datatype", spec.Type.WireName());
-            json.WriteStartArray("shape");
-            foreach (var length in spec.Shape)
-            {
-                json.WriteNumberValue(length);
-            }
-
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-
-        json.WriteEndArray();
+        OipTensor.WriteSpecs(json, "inputs", network.Inputs);
+        OipTensor.WriteSpecs(json, "outputs", network.Outputs);
     }
 }

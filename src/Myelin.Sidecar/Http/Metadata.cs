@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
 
 namespace Myelin.Sidecar.Http;
@@ -33,8 +32,8 @@ internal static class Metadata
         json.WriteStringValue(model.Version);
         json.WriteEndArray();
         json.WriteString("platform", "myelin_sidecar");
-        WriteSpecs(json, "inputs", model.Inputs);
-        WriteSpecs(json, "outputs", model.Outputs);
+        OipTensor.WriteSpecs(json, "inputs", model.Inputs);
+        OipTensor.WriteSpecs(json, "outputs", model.Outputs);
         json.WriteStartObject("parameters");
         json.WriteNumber(OipExtensions.Concurrency, model.Concurrency);
         json.WriteBoolean(OipExtensions.Progress, model.Progress);
@@ -101,26 +100,5 @@ internal static class Metadata
         json.WriteNumber("count", count);
         json.WriteNumber("ns", time.Ticks * TimeSpan.NanosecondsPerTick);
         json.WriteEndObject();
-    }
-
-    private static void WriteSpecs(Utf8JsonWriter json, string key, IReadOnlyList<TensorSpec> specs)
-    {
-        json.WriteStartArray(key);
-        foreach (var spec in specs)
-        {
-            json.WriteStartObject();
-            json.WriteString("name", spec.Name);
-            json.WriteString("datatype", spec.Type.WireName());
-            json.WriteStartArray("shape");
-            foreach (var length in spec.Shape)
-            {
-                json.WriteNumberValue(length);
-            }
-
-            json.WriteEndArray();
-            json.WriteEndObject();
-        }
-
-        json.WriteEndArray();
     }
 }

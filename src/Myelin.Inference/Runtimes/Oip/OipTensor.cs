@@ -40,12 +40,25 @@ internal readonly record struct OipTensor(string Field, string Name, ElementType
         return tensors;
     }
 
-    public static void WriteHead(Utf8JsonWriter json, Tensor tensor)
+    public static void WriteSpecs(Utf8JsonWriter json, string key, IReadOnlyList<TensorSpec> specs)
     {
-        json.WriteString("name", tensor.Name);
-        json.WriteString("datatype", tensor.Type.WireName());
+        json.WriteStartArray(key);
+        foreach (var spec in specs)
+        {
+            json.WriteStartObject();
+            WriteHead(json, spec.Name, spec.Type, spec.Shape);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    public static void WriteHead(Utf8JsonWriter json, string name, ElementType type, long[] shape)
+    {
+        json.WriteString("name", name);
+        json.WriteString("datatype", type.WireName());
         json.WriteStartArray("shape");
-        foreach (var length in tensor.Shape)
+        foreach (var length in shape)
         {
             json.WriteNumberValue(length);
         }

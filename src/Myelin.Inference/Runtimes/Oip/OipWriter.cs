@@ -78,7 +78,7 @@ internal static class OipWriter
     private static void WriteTensor(Utf8JsonWriter json, Tensor tensor, bool binary)
     {
         json.WriteStartObject();
-        OipTensor.WriteHead(json, tensor);
+        OipTensor.WriteHead(json, tensor.Name, tensor.Type, tensor.Shape);
         if (binary)
         {
             json.WriteStartObject("parameters");

@@ -57,7 +57,7 @@ internal static class TensorJson
         foreach (var tensor in outputs)
         {
             json.WriteStartObject();
-            OipTensor.WriteHead(json, tensor);
+            OipTensor.WriteHead(json, tensor.Name, tensor.Type, tensor.Shape);
             TensorData.Write(json, tensor);
             json.WriteEndObject();
         }
