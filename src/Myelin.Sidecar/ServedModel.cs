@@ -30,14 +30,9 @@ internal sealed class ServedModel(SidecarModel model) : IAsyncDisposable
             _counter.Succeeded(compute);
             return (outputs, compute);
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception fault)
         {
-            _counter.Cancelled();
-            throw;
-        }
-        catch
-        {
-            _counter.Failed();
+            _counter.Ended(fault, cancellationToken);
             throw;
         }
         finally

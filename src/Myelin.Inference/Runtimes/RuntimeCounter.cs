@@ -43,20 +43,20 @@ internal sealed class RuntimeCounter
         }
     }
 
-    public void Failed()
+    /// <summary>The call ended with <paramref name="fault"/>: cancelled where the caller asked for it, else failed.</summary>
+    public void Ended(Exception fault, CancellationToken cancellationToken)
     {
         lock (_lock)
         {
-            _failures++;
-            End();
-        }
-    }
+            if (fault is OperationCanceledException && cancellationToken.IsCancellationRequested)
+            {
+                _cancelled++;
+            }
+            else
+            {
+                _failures++;
+            }
 
-    public void Cancelled()
-    {
-        lock (_lock)
-        {
-            _cancelled++;
             End();
         }
     }

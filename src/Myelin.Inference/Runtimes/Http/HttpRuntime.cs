@@ -72,14 +72,9 @@ public sealed class HttpRuntime : IRuntime
             _counter.Succeeded(compute);
             return answer.Tensors;
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception fault)
         {
-            _counter.Cancelled();
-            throw;
-        }
-        catch
-        {
-            _counter.Failed();
+            _counter.Ended(fault, cancellationToken);
             throw;
         }
     }

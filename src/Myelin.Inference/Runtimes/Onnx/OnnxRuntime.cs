@@ -59,19 +59,10 @@ public sealed class OnnxRuntime : IRuntime
             _counter.Succeeded(call.Compute);
             return outputs;
         }
-        catch (OperationCanceledException)
+        catch (Exception fault)
         {
-            _counter.Cancelled();
-            throw;
-        }
-        catch (ChannelClosedException)
-        {
-            _counter.Failed();
-            throw new ObjectDisposedException(nameof(OnnxRuntime));
-        }
-        catch
-        {
-            _counter.Failed();
+            _counter.Ended(fault, cancellationToken);
+            ObjectDisposedException.ThrowIf(fault is ChannelClosedException, this);
             throw;
         }
     }

@@ -62,16 +62,10 @@ internal sealed class SidecarRuntime : IRuntime
             _counter.Succeeded(taken);
             return outputs;
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception fault)
         {
-            _pool.Tally.Cancelled();
-            _counter.Cancelled();
-            throw;
-        }
-        catch
-        {
-            _pool.Tally.Failed();
-            _counter.Failed();
+            _pool.Tally.Ended(fault, cancellationToken);
+            _counter.Ended(fault, cancellationToken);
             throw;
         }
     }

@@ -18,9 +18,8 @@ internal sealed class SidecarTally
         Interlocked.Add(ref _call, call.Ticks);
     }
 
-    public void Failed() => Interlocked.Increment(ref _failed);
-
-    public void Cancelled() => Interlocked.Increment(ref _cancelled);
+    public void Ended(Exception fault, CancellationToken cancellationToken) =>
+        Interlocked.Increment(ref fault is OperationCanceledException && cancellationToken.IsCancellationRequested ? ref _cancelled : ref _failed);
 
     public void Retried() => Interlocked.Increment(ref _retried);
 

@@ -78,14 +78,9 @@ public sealed class UdsRuntime : IRuntime
             _counter.Succeeded(answer.Compute);
             return answer.Outputs;
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception fault)
         {
-            _counter.Cancelled();
-            throw;
-        }
-        catch
-        {
-            _counter.Failed();
+            _counter.Ended(fault, cancellationToken);
             throw;
         }
     }
