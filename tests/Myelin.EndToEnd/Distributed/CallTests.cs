@@ -53,10 +53,7 @@ public sealed class CallTests
             reload.StatusCode.ShouldBe(HttpStatusCode.OK);
         }
 
-        while (!near.Log.Contains("model iris is replaced", StringComparison.Ordinal) || !far.Log.Contains("model iris is replaced", StringComparison.Ordinal))
-        {
-            await Task.Delay(50, Token);
-        }
+        await Wait.UntilAsync(() => new[] { near, far }.All(worker => worker.Log.Contains("model iris is replaced", StringComparison.Ordinal)));
 
         // Nobody else gets in by that door, and nothing but calls is behind it.
         (await KnockAsync(port, "/v2/models/iris", key: null)).ShouldBe(HttpStatusCode.Unauthorized);
@@ -123,16 +120,10 @@ public sealed class CallTests
 
     private static async Task ReadyAsync(ServerProcess gateway, int workers)
     {
-        while ((await gateway.Client().ModelsAsync(Token)).FirstOrDefault(m => m.Name == "iris") is not { State: "ready" } model || model.Workers != workers)
-        {
-            await Task.Delay(100, Token);
-        }
+        await Wait.UntilAsync(async () => (await gateway.Client().ModelsAsync(Token)).Any(m => m is { Name: "iris", State: "ready" } && m.Workers == workers));
 
         // Both have it, and have it loaded.
-        while ((await gateway.Client().WorkersAsync(Token)).Count(w => w.Models.Any(m => m is { Name: "iris", State: "ready" })) < workers)
-        {
-            await Task.Delay(100, Token);
-        }
+        await Wait.UntilAsync(async () => (await gateway.Client().WorkersAsync(Token)).Count(w => w.Models.Any(m => m is { Name: "iris", State: "ready" })) >= workers);
     }
 
     private static async Task<HttpStatusCode> KnockAsync(int port, string path, string? key)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Myelin.Protocol;
 using Myelin.Testing;
 using Npgsql;
@@ -30,7 +29,7 @@ public sealed class NetworkCutTests
         (ended.State, ended.Attempt).ShouldBe((JobState.Succeeded, 2), $"{ended.Error?.Detail}\n{cluster.Logs}");
         var picture = await cluster.Gateways[0].Http.GetByteArrayAsync(new Uri(ended.Artifacts[0].Url!, UriKind.Relative), Token);
         proxy.Heal();
-        await UntilAsync(() => cut.Log.Contains("belongs to somebody else", StringComparison.Ordinal), "the late outcome was not refused", cluster);
+        await Wait.UntilAsync(() => cut.Log.Contains("belongs to somebody else", StringComparison.Ordinal), state: () => cluster.Logs);
         var later = await client.GetAsync(job.Id, Token);
         (later.State, later.Attempt, later.Artifacts[0].Sha256).ShouldBe((JobState.Succeeded, 2, ended.Artifacts[0].Sha256));
         (await cluster.Gateways[0].Http.GetByteArrayAsync(new Uri(later.Artifacts[0].Url!, UriKind.Relative), Token)).ShouldBe(picture);
@@ -39,13 +38,5 @@ public sealed class NetworkCutTests
         (await other.TerminateAsync(TimeSpan.FromMinutes(1))).ShouldBe(0);
         var next = await client.SubmitAsync(ClusterCalls.Picture(steps: 4), Token);
         (await client.WaitAsync(next.Id, Token)).State.ShouldBe(JobState.Succeeded);
-    }
-
-    private static async Task UntilAsync(Func<bool> condition, string otherwise, Cluster cluster)
-    {
-        for (var waited = Stopwatch.StartNew(); !condition(); await Task.Delay(50, Token))
-        {
-            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromMinutes(1), $"{otherwise}\n{cluster.Logs}");
-        }
     }
 }

@@ -93,14 +93,15 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
         // Both workers are taken, at one job each, and there is more than they can finish meanwhile.
         var late = await Cluster.AddWorkerAsync(Token);
         var taken = "";
-        for (var waited = Stopwatch.StartNew(); taken.Length == 0; await Task.Delay(50, Token))
+        await Wait.UntilAsync(async () =>
         {
-            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(60), "the late worker took nothing");
             foreach (var job in submitted)
             {
                 taken = await Cluster.RunnerAsync(job.Id, Token) == late ? job.Id : taken;
             }
-        }
+
+            return taken.Length > 0;
+        });
 
         (await client.WaitAsync(taken, Token)).State.ShouldBe(JobState.Succeeded);
         await Task.WhenAll(submitted.Select(job => client.CancelAsync(job.Id, Token)));
@@ -153,16 +154,9 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
 
     private static async Task<Model> UntilAsync(MyelinClient client, Func<Model, bool> holds)
     {
-        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(100, Token))
-        {
-            var models = await client.ModelsAsync(Token);
-            if (models.FirstOrDefault(holds) is { } model)
-            {
-                return model;
-            }
-
-            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(60), string.Join(", ", models.Select(m => $"{m.Name} {m.State} {m.Workers}")));
-        }
+        IReadOnlyList<Model> models = [];
+        await Wait.UntilAsync(async () => (models = await client.ModelsAsync(Token)).Any(holds), state: () => string.Join(", ", models));
+        return models.First(holds);
     }
 
     private static async Task<Job[]> IrisAsync(MyelinClient client, int count)

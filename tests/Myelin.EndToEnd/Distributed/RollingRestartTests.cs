@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using Myelin.Client;
 using Myelin.Protocol;
 using Myelin.Testing;
@@ -28,7 +27,7 @@ public sealed class RollingRestartTests
             (await process.TerminateAsync(TimeSpan.FromMinutes(1))).ShouldBe(0, process.Log);
             await process.StartAsync(Token);
             restarted++;
-            await UntilAsync(() => ended.Count >= before + 4 || clients.Exists(client => client.IsFaulted), cluster);
+            await Wait.UntilAsync(() => ended.Count >= before + 4 || clients.Exists(client => client.IsFaulted), state: () => cluster.Logs);
         }
 
         await stop.CancelAsync();
@@ -63,14 +62,6 @@ public sealed class RollingRestartTests
 
             job.State.IsEnd().ShouldBeTrue();
             ended.Add(job);
-        }
-    }
-
-    private static async Task UntilAsync(Func<bool> condition, Cluster cluster)
-    {
-        for (var waited = Stopwatch.StartNew(); !condition(); await Task.Delay(50, Token))
-        {
-            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromMinutes(2), $"the work stands still\n{cluster.Logs}");
         }
     }
 }

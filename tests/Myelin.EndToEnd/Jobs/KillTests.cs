@@ -39,11 +39,7 @@ public sealed class KillTests
             using var stop = new CancellationTokenSource();
             var clients = Enumerable.Range(0, 4).Select(_ => SubmitUntilDeadAsync(server.Http, picture, accepted, stop.Token)).ToList();
             var before = accepted.Count;
-            while (accepted.Count == before)
-            {
-                await Task.Delay(5);
-            }
-
+            await Wait.UntilAsync(() => accepted.Count > before);
             await Task.Delay(random.Next(0, 300));
             await server.KillAsync();
             await stop.CancelAsync();

@@ -28,16 +28,16 @@ public sealed class SharedPostgresTests
         await using var first = new ServerProcess(folder.Path, Environment(database.Connection));
         await using var second = new ServerProcess(folder.Path, Environment(database.Connection));
         await first.StartAsync(Token);
-        await UntilAsync(async () => await database.ReadAsync<long>("SELECT coalesce(max(fence), 0) FROM leases") == 1);
+        await Wait.UntilAsync(async () => await database.ReadAsync<long>("SELECT coalesce(max(fence), 0) FROM leases") == 1);
         var job = await SubmitAsync(first.Http, """{"model":"emoji-diffusion","parameters":{"prompt":"red apple","steps":60}}""");
-        await UntilAsync(async () => (await GetAsync(first.Http, job.Id)).State == JobState.Running);
+        await Wait.UntilAsync(async () => (await GetAsync(first.Http, job.Id)).State == JobState.Running);
         await SignalAsync(first, "STOP");
         try
         {
             await second.StartAsync(Token);
 
             var ended = job;
-            await UntilAsync(async () => (ended = await GetAsync(second.Http, job.Id)).State.IsEnd());
+            await Wait.UntilAsync(async () => (ended = await GetAsync(second.Http, job.Id)).State.IsEnd());
             (ended.State, ended.Attempt).ShouldBe((JobState.Succeeded, 2), $"{ended.Error?.Detail}\n{second.Log}");
             (await database.ReadAsync<long>("SELECT fence FROM leases")).ShouldBe(2);
         }
@@ -46,7 +46,7 @@ public sealed class SharedPostgresTests
             await SignalAsync(first, "CONT");
         }
 
-        await UntilAsync(() => Task.FromResult(first.Log.Contains("belongs to somebody else", StringComparison.Ordinal)));
+        await Wait.UntilAsync(() => first.Log.Contains("belongs to somebody else", StringComparison.Ordinal));
         var later = await GetAsync(first.Http, job.Id);
         (later.State, later.Attempt).ShouldBe((JobState.Succeeded, 2));
         (await database.ReadAsync<long>("SELECT fence FROM leases")).ShouldBe(2, "whoever was followed does not take it back");
@@ -77,7 +77,7 @@ public sealed class SharedPostgresTests
         for (var round = 0; round < 4; round++)
         {
             var before = accepted.Count;
-            await UntilAsync(() => Task.FromResult(accepted.Count >= before + 10));
+            await Wait.UntilAsync(() => accepted.Count >= before + 10);
             await Task.Delay(random.Next(0, 300), Token);
             if (round % 2 == 0)
             {
@@ -98,7 +98,7 @@ public sealed class SharedPostgresTests
         foreach (var id in accepted.Values)
         {
             var job = await GetAsync(first.Http, id);
-            await UntilAsync(async () => (job = await GetAsync(first.Http, id)).State.IsEnd());
+            await Wait.UntilAsync(async () => (job = await GetAsync(first.Http, id)).State.IsEnd());
             job.State.ShouldBe(JobState.Succeeded, $"{id}: {job.Error?.Detail}\n{first.Log}\n{second.Log}");
         }
 
@@ -180,14 +180,5 @@ public sealed class SharedPostgresTests
     {
         using var kill = Process.Start("kill", ["-" + signal, server.Id.ToString(CultureInfo.InvariantCulture)]);
         await kill.WaitForExitAsync(Token);
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(120));
-        while (!await condition())
-        {
-            await Task.Delay(30, late.Token);
-        }
     }
 }

@@ -24,23 +24,23 @@ public sealed class RemoteSidecarTests
         {
             var first = await server.RunAsync();
             first.State.ShouldBe(JobState.Succeeded, first.Error?.Detail);
-            await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes.All(p => p.State == "ready"), "both are found");
+            await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes.All(p => p.State == "ready"), "both are found");
             var both = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => server.RunAsync("""{"steps": 10}""")));
             both.Select(j => j.Result!.Value.GetProperty("pid").GetInt32()).Distinct().Order().ShouldBe(new[] { a.Id, b.Id }.Order());
 
             var running = Enumerable.Range(0, 8).Select(_ => server.RunAsync("""{"steps": 20}""")).ToList();
-            await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes.All(p => p.Calls > 0), "both are busy");
+            await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes.All(p => p.Calls > 0), "both are busy");
             a.Kill();
             await a.WaitForExitAsync(Token);
 
             (await Task.WhenAll(running)).ShouldAllBe(j => j.State == JobState.Succeeded && j.Attempt == 1);
-            await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes[0].State == "restarting", "the lost one is seen as lost");
+            await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes[0].State == "restarting", "the lost one is seen as lost");
             var model = await server.ModelAsync();
             (model.State, model.Runtime!.State).ShouldBe(("ready", "ready"));
             model.Runtime.Processes[0].Error.ShouldNotBeNull();
 
             using var back = Start(server, ports[0]);
-            await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes[0].State == "ready", "it is used again");
+            await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Processes[0].State == "ready", "it is used again");
             back.Kill();
         }
         finally

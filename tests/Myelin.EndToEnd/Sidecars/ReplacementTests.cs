@@ -1,5 +1,6 @@
 using System.Globalization;
 using Myelin.Protocol;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -37,7 +38,7 @@ public sealed class ReplacementTests
             server.Write("uds", environment: $"VERSION: '{version}'");
             await server.Client.ReloadModelAsync("looker", Token);
             var wanted = version.ToString(CultureInfo.InvariantCulture);
-            await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Version == wanted, $"version {wanted} serves");
+            await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Version == wanted, $"version {wanted} serves");
         }
 
         (await VersionAsync(server)).ShouldBe(Replacements);
@@ -47,7 +48,7 @@ public sealed class ReplacementTests
         (await server.MetricAsync("""myelin_sidecar_calls_total{model="looker",outcome="failed"}""")).ShouldBe(0);
         (await server.MetricAsync("""myelin_sidecar_retries_total{model="looker"}""")).ShouldBe(0);
         var run = Path.Combine(server.Server.Data, "run");
-        await SidecarServer.UntilAsync(() => Processes.With(run).Count == 1, "only the last version's process is left");
+        await Wait.UntilAsync(() => Processes.With(run).Count == 1, "only the last version's process is left");
         Directory.GetFiles(run, "*.pid", SearchOption.AllDirectories).Length.ShouldBe(1);
         Directory.GetFiles("/dev/shm", $"myelin-ring-{server.Server.Id}-*").ShouldBeEmpty();
         TestContext.Current.TestOutputHelper!.WriteLine($"{jobs} jobs over {Replacements} replacements");
@@ -63,7 +64,7 @@ public sealed class ReplacementTests
         server.Write("uds", environment: "VERSION: '2'");
         await File.WriteAllTextAsync(Path.Combine(server.Models, "looker", "serve.py"), "raise SystemExit('the new lens does not fit')", Token);
 
-        await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Errors.Count > 0, "the watcher has tried the new version");
+        await Wait.UntilAsync(async () => (await server.ModelAsync()).Errors.Count > 0, "the watcher has tried the new version");
         var model = await server.ModelAsync();
         model.State.ShouldBe("ready");
         model.Errors[0].Message.ShouldContain("the new lens does not fit");
@@ -71,7 +72,7 @@ public sealed class ReplacementTests
         (await VersionAsync(server)).ShouldBe(1);
 
         server.Write("uds", environment: "VERSION: '3'");
-        await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Version == "3", "a version that starts is taken");
+        await Wait.UntilAsync(async () => (await server.ModelAsync()).Runtime!.Version == "3", "a version that starts is taken");
         (await server.ModelAsync()).Errors.ShouldBeEmpty();
     }
 

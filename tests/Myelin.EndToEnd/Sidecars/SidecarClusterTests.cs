@@ -22,12 +22,12 @@ public sealed class SidecarClusterTests
             new ClusterPlan { Workers = 2, Settings = new Dictionary<string, string> { ["MYELIN_MODELS"] = models.Path } }, Token);
         var client = cluster.Gateways[0].Client();
 
-        await SidecarServer.UntilAsync(async () => await client.ModelAsync("looker", Token) is { Workers: 2, Runtime: { State: "ready", Transport: "uds" } }, "both workers have told", 120);
+        await Wait.UntilAsync(async () => await client.ModelAsync("looker", Token) is { Workers: 2, Runtime: { State: "ready", Transport: "uds" } }, "both workers have told");
         (await client.ModelAsync("looker", Token)).Runtime!.Processes.ShouldNotBeEmpty();
 
         await client.ReloadModelAsync("looker", Token);
 
-        await SidecarServer.UntilAsync(() => cluster.Workers.All(w => w.Log.Contains("model looker is replaced", StringComparison.Ordinal)), "both workers have replaced it", 120);
+        await Wait.UntilAsync(() => cluster.Workers.All(w => w.Log.Contains("model looker is replaced", StringComparison.Ordinal)), "both workers have replaced it");
         await using var picture = File.OpenRead(SidecarServer.Picture);
         var job = await client.SubmitAsync(new JobSubmission("looker") { Files = [new("image", picture, "image/jpeg")] }, Token);
         (await client.WaitAsync(job.Id, Token)).State.ShouldBe(JobState.Succeeded);

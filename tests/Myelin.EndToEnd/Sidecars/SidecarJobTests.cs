@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Myelin.Client;
 using Myelin.Inference.Imaging;
 using Myelin.Protocol;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -44,7 +45,7 @@ public sealed class SidecarJobTests
         (await server.RunAsync()).State.ShouldBe(JobState.Succeeded);
         var pid = await server.PidAsync();
         var submitted = await server.SubmitAsync("""{"steps": 60}""");
-        await SidecarServer.UntilAsync(async () => (await server.Client.GetAsync(submitted.Id, Token)).Progress is { Step: >= 3 }, "the job is in the middle");
+        await Wait.UntilAsync(async () => (await server.Client.GetAsync(submitted.Id, Token)).Progress is { Step: >= 3 }, "the job is in the middle");
 
         Processes.Kill(pid);
         var job = await server.Client.WaitAsync(submitted.Id, Token);
@@ -75,7 +76,7 @@ public sealed class SidecarJobTests
 
         job.State.ShouldBe(JobState.Failed);
         job.Error!.Type.ShouldBe(ProblemTypes.RuntimeDeadline, job.Error.Detail);
-        await SidecarServer.UntilAsync(() => !Processes.IsAlive(pid), "the hung process is killed");
+        await Wait.UntilAsync(() => !Processes.IsAlive(pid), "the hung process is killed");
         var next = await server.RunAsync();
         next.State.ShouldBe(JobState.Succeeded, next.Error?.Detail);
         next.Result!.Value.GetProperty("pid").GetInt32().ShouldNotBe(pid);
@@ -96,7 +97,7 @@ public sealed class SidecarJobTests
         (await server.RunAsync()).State.ShouldBe(JobState.Succeeded);
 
         (await server.RunAsync("""{"mode": "crash"}""")).State.ShouldBe(JobState.Failed);
-        await SidecarServer.UntilAsync(async () => (await server.ModelAsync()).State == "broken", "four crashes within a minute");
+        await Wait.UntilAsync(async () => (await server.ModelAsync()).State == "broken", "four crashes within a minute");
         var model = await server.ModelAsync();
         model.Errors[0].Message.ShouldContain("given up after 4 failures");
         model.Errors[0].Message.ShouldContain("the lens is broken");

@@ -132,17 +132,6 @@ internal sealed class SidecarServer : IAsyncDisposable
         return double.Parse(line[(sample.Length + 1)..].Split(' ')[0], CultureInfo.InvariantCulture);
     }
 
-    public static async Task UntilAsync(Func<Task<bool>> condition, string what, int seconds = 60)
-    {
-        for (var end = Environment.TickCount64 + (seconds * 1000); !await condition();)
-        {
-            (Environment.TickCount64 < end).ShouldBeTrue($"not within {seconds} s: {what}");
-            await Task.Delay(50, Token);
-        }
-    }
-
-    public static Task UntilAsync(Func<bool> condition, string what, int seconds = 60) => UntilAsync(() => Task.FromResult(condition()), what, seconds);
-
     public async ValueTask DisposeAsync()
     {
         await Server.DisposeAsync();

@@ -1,4 +1,5 @@
 using Myelin.Protocol;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -15,15 +16,15 @@ public sealed class WorkerKilledTests
         await using var server = await SidecarServer.StartAsync(s => s.Write("uds", top: "instances: {count: 2}", environment: "CHILD: '1'"));
         (await server.RunAsync()).State.ShouldBe(JobState.Succeeded);
         var submitted = await server.SubmitAsync("""{"steps": 100}""");
-        await SidecarServer.UntilAsync(async () => (await server.Client.GetAsync(submitted.Id, Token)).Progress is { Step: >= 3 }, "the job is in the middle");
+        await Wait.UntilAsync(async () => (await server.Client.GetAsync(submitted.Id, Token)).Progress is { Step: >= 3 }, "the job is in the middle");
         var (worker, run) = (server.Server.Id, Path.Combine(server.Server.Data, "run"));
         Processes.With(run).Count.ShouldBeGreaterThanOrEqualTo(4, "two sidecars with a child each");
         Directory.GetFiles(run, "s", SearchOption.AllDirectories).Length.ShouldBe(2, "a socket each");
 
         await server.Server.KillAsync();
 
-        await SidecarServer.UntilAsync(() => Processes.With(run).Count == 0, "sidecars and their children have ended, with nobody to start them again");
-        await SidecarServer.UntilAsync(() => Directory.GetDirectories(run).Length == 0, "sockets and notes are gone");
+        await Wait.UntilAsync(() => Processes.With(run).Count == 0, "sidecars and their children have ended, with nobody to start them again");
+        await Wait.UntilAsync(() => Directory.GetDirectories(run).Length == 0, "sockets and notes are gone");
         Directory.GetFiles("/dev/shm", $"myelin-ring-{worker}-*").ShouldBeEmpty();
 
         await server.Server.StartAsync(Token);
@@ -49,7 +50,7 @@ public sealed class WorkerKilledTests
         Directory.GetDirectories(run).Length.ShouldBe(1);
 
         await server.Server.StartAsync(Token);
-        await SidecarServer.UntilAsync(() => !Processes.IsAlive(child), "the next worker has ended it");
+        await Wait.UntilAsync(() => !Processes.IsAlive(child), "the next worker has ended it");
         (await server.RunAsync()).State.ShouldBe(JobState.Succeeded);
         Directory.GetDirectories(run).Length.ShouldBe(1, "the living worker's own");
         File.Exists(ring).ShouldBeFalse("swept when the next ring is made");

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Myelin.Server.Bus;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -70,11 +71,7 @@ public abstract class BusConformance : IAsyncDisposable
         }
 
         await PublishAsync("topic", null, -1);
-        while (read.Sum(r => { lock (r.Messages) { return r.Messages.Count; } }) < 201)
-        {
-            await Task.Delay(5, Token);
-        }
-
+        await Wait.UntilAsync(() => read.Sum(r => { lock (r.Messages) { return r.Messages.Count; } }) >= 201);
         var keys = read.Select(r => { lock (r.Messages) { return r.Messages.Where(m => m.Key is not null).Select(m => m.Key!).ToHashSet(); } }).ToList();
         keys[0].Intersect(keys[1]).ShouldBeEmpty();
         keys.Sum(k => k.Count).ShouldBe(20);

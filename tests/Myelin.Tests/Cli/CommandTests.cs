@@ -122,11 +122,8 @@ public sealed class CommandTests
         await using var server = await RunningServer.StartAsync(worker: false);
         using var cli = CliProcess.Start(server.Address, null, null, "detect", s_portrait, "-m", "faces");
         var client = new MyelinClient(server.Http);
-        Job? job;
-        while ((job = await client.ListAsync(new(), Token).FirstOrDefaultAsync(Token)) is null)
-        {
-            await Task.Delay(20, Token);
-        }
+        Job? job = null;
+        await Wait.UntilAsync(async () => (job = await client.ListAsync(new(), Token).FirstOrDefaultAsync(Token)) is not null);
 
         // Queued is not yet watched: the interrupt counts in either case, and the id is known once the 202 was read.
         await Task.Delay(500, Token);
@@ -134,7 +131,7 @@ public sealed class CommandTests
         var result = await cli.EndAsync();
 
         result.Code.ShouldBe(130);
-        result.Error.ShouldContain(job.Id);
+        result.Error.ShouldContain(job!.Id);
         (await client.GetAsync(job.Id, Token)).State.ShouldBe(JobState.Cancelled);
     }
 

@@ -198,14 +198,9 @@ public sealed class JobEndpointTests : IAsyncLifetime
             o => o with { Jobs = o.Jobs with { Retention = TimeSpan.FromMilliseconds(50), CoordinatorInterval = TimeSpan.FromMilliseconds(50) } }, InstantTask.Install);
         var job = await server.Http.SubmitAsync(Http.Faces(Pictures.Jpeg()), "?wait=30s");
 
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        HttpResponseMessage answer;
-        while ((answer = await server.Http.GetAsync($"/v1/jobs/{job.Id}/result", patience.Token)).IsSuccessStatusCode)
-        {
-            await Task.Delay(50, patience.Token);
-        }
-
-        (await answer.ReadProblemAsync()).Type.ShouldBe(ProblemTypes.Gone);
+        HttpResponseMessage? answer = null;
+        await Wait.UntilAsync(async () => !(answer = await server.Http.GetAsync($"/v1/jobs/{job.Id}/result")).IsSuccessStatusCode);
+        (await answer!.ReadProblemAsync()).Type.ShouldBe(ProblemTypes.Gone);
         (await server.Http.GetAsync(job.Inputs[0].Url)).StatusCode.ShouldBe(HttpStatusCode.Gone);
         (await server.Http.GetAsync($"/v1/jobs/{job.Id}")).StatusCode.ShouldBe(HttpStatusCode.OK);
     }

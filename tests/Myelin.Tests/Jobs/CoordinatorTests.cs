@@ -42,10 +42,10 @@ public sealed class CoordinatorTests : IDisposable
         });
         await host.EndAsync(job.Id);
 
-        await UntilAsync(async () => (await host.Jobs.GetAsync(job.Id, Token)) is null or { Purged: true });
-        await UntilAsync(() => Task.FromResult(!Directory.EnumerateFiles(_folder.Combine("artifacts"), "*", SearchOption.AllDirectories).Any()));
+        await Wait.UntilAsync(async () => (await host.Jobs.GetAsync(job.Id, Token)) is null or { Purged: true });
+        await Wait.UntilAsync(() => !Directory.EnumerateFiles(_folder.Combine("artifacts"), "*", SearchOption.AllDirectories).Any());
         (await host.Get<IArtifacts>().OpenAsync(job.Id, JobBlobs.InputName("text"), Token)).ShouldBeNull();
-        await UntilAsync(async () => await host.Jobs.GetAsync(job.Id, Token) is null);
+        await Wait.UntilAsync(async () => await host.Jobs.GetAsync(job.Id, Token) is null);
     }
 
     [Fact]
@@ -128,13 +128,4 @@ public sealed class CoordinatorTests : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!await condition())
-        {
-            await Task.Delay(20, late.Token);
-        }
-    }
 }

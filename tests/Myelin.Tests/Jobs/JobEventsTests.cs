@@ -116,7 +116,7 @@ public sealed class JobEventsTests : IDisposable
             for (var step = 1; step < 3; step++)
             {
                 _steps.Release();
-                await JobsHost.UntilAsync(() => host.Jobs.GetAsync(job.Id, Token).AsTask().Result!.Progress?.Step == step);
+                await Wait.UntilAsync(async () => (await host.Jobs.GetAsync(job.Id, Token))!.Progress?.Step == step);
             }
 
             _steps.Release();
@@ -139,16 +139,16 @@ public sealed class JobEventsTests : IDisposable
         await using var host = await StartAsync();
         var job = await host.SubmitAsync("m");
         _steps.Release();
-        await JobsHost.UntilAsync(() => host.Jobs.FindPreview(job.Id) is not null);
+        await Wait.UntilAsync(() => host.Jobs.FindPreview(job.Id) is not null);
 
         var running = (await host.Jobs.GetAsync(job.Id, Token))!;
-        await JobsHost.UntilAsync(() => host.Jobs.GetAsync(job.Id, Token).AsTask().Result!.Progress is not null);
+        await Wait.UntilAsync(async () => (await host.Jobs.GetAsync(job.Id, Token))!.Progress is not null);
         host.Jobs.FindPreview(job.Id)!.Value.ToArray().ShouldBe([0xff, 0xd8, 1]);
         running.State.ShouldBe(JobState.Running, running.ToString());
 
         _steps.Release(10);
         await host.EndAsync(job.Id);
-        await JobsHost.UntilAsync(() => host.Jobs.FindPreview(job.Id) is null);
+        await Wait.UntilAsync(() => host.Jobs.FindPreview(job.Id) is null);
     }
 
     [Fact]

@@ -83,7 +83,7 @@ public sealed class SharedStorageTests : IDisposable
         });
         await using var first = await JobsHost.StartAsync(options, new() { ["m"] = slow });
         var job = await first.SubmitAsync("m");
-        await UntilAsync(async () => (await first.Jobs.GetAsync(job.Id, Token))!.State == JobState.Running);
+        await Wait.UntilAsync(async () => (await first.Jobs.GetAsync(job.Id, Token))!.State == JobState.Running);
 
         await using var second = await JobsHost.StartAsync(options, new() { ["m"] = slow });
         release.SetResult();
@@ -96,7 +96,7 @@ public sealed class SharedStorageTests : IDisposable
     {
         var options = await OptionsAsync();
         var first = await JobsHost.StartAsync(options, [], worker: false);
-        await UntilAsync(() => Task.FromResult(first.Get<PostgresJobStore>().Coordinator.Fence == 1));
+        await Wait.UntilAsync(() => first.Get<PostgresJobStore>().Coordinator.Fence == 1);
         await using var second = await JobsHost.StartAsync(options, [], worker: false);
         var job = await second.SubmitAsync(new JobSubmission { Tenant = "t", Model = "m", Deadline = TimeProvider.System.GetUtcNow().AddSeconds(3) });
 
@@ -152,17 +152,8 @@ public sealed class SharedStorageTests : IDisposable
     private static async Task<JobRecord> EndAsync(JobsHost host, string id)
     {
         JobRecord? job = null;
-        await UntilAsync(async () => (job = await host.Jobs.GetAsync(id, Token))!.State.IsEnd());
+        await Wait.UntilAsync(async () => (job = await host.Jobs.GetAsync(id, Token))!.State.IsEnd());
         return job!;
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while (!await condition())
-        {
-            await Task.Delay(20, late.Token);
-        }
     }
 
     private async Task<MyelinOptions> OptionsAsync()

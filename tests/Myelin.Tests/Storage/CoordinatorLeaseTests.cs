@@ -81,7 +81,7 @@ public sealed class CoordinatorLeaseTests
         var ended = await InsertAsync(follower, j => j);
         await follower.CancelAsync(ended, now, expiresAt: now, Token);
 
-        await UntilAsync(async () => await follower.Coordinator.HoldAsync(Token) == CoordinatorHold.Taken);
+        await Wait.UntilAsync(async () => await follower.Coordinator.HoldAsync(Token) == CoordinatorHold.Taken);
 
         // Its own clock stood still: it believes that the lease is its own.
         (await paused.Coordinator.HoldAsync(Token)).ShouldBe(CoordinatorHold.Kept);
@@ -125,7 +125,7 @@ public sealed class CoordinatorLeaseTests
         context.Clock.Offset.TotalSeconds.ShouldBe(-seconds, tolerance: 5);
         context.Clock.GetUtcNow().ShouldBe(TimeProvider.System.GetUtcNow(), TimeSpan.FromSeconds(5));
         machine.Skew = TimeSpan.FromSeconds(-seconds);
-        await UntilAsync(() => Task.FromResult((context.Clock.GetUtcNow() - TimeProvider.System.GetUtcNow()).Duration() < TimeSpan.FromSeconds(5)));
+        await Wait.UntilAsync(() => (context.Clock.GetUtcNow() - TimeProvider.System.GetUtcNow()).Duration() < TimeSpan.FromSeconds(5));
     }
 
     private static async Task<string> InsertAsync(PostgresJobStore store, Func<JobRecord, JobRecord> change)
@@ -141,15 +141,6 @@ public sealed class CoordinatorLeaseTests
         var id = await InsertAsync(store, j => j);
         (await store.ClaimAsync(id, new JobLease("w", "token", leaseUntil), TimeProvider.System.GetUtcNow(), Token)).Status.ShouldBe(ClaimStatus.Claimed);
         return id;
-    }
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!await condition())
-        {
-            await Task.Delay(20, late.Token);
-        }
     }
 
     private static async Task CloseAsync(IEnumerable<PostgresJobStore> stores)

@@ -40,13 +40,13 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         for (var kill = 0; kill < 2; kill++)
         {
             var before = ended.Count;
-            await UntilAsync(() => ended.Count > before + 50);
+            await Wait.UntilAsync(() => ended.Count > before + 50);
             await server.KillAsync();
             await server.RestartAsync(Token);
         }
 
         var last = ended.Count;
-        await UntilAsync(() => ended.Count > last + 50);
+        await Wait.UntilAsync(() => ended.Count > last + 50);
         await stop.CancelAsync();
         await Task.WhenAll(load);
 
@@ -87,7 +87,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
 
         await server.RestartAsync(Token);
 
-        await UntilAsync(async () => await TryAsync(async () => await store.InsertAsync(NewJob(), [], NoLimit, Token)));
+        await Wait.UntilAsync(() => TryAsync(async () => await store.InsertAsync(NewJob(), [], NoLimit, Token)));
         (await store.ClaimAsync(job.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
         (await database.ReadAsync<long>("SELECT count(*) FROM jobs")).ShouldBe(2);
     }
@@ -214,17 +214,6 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         catch (StorageUnavailableException)
         {
             return false;
-        }
-    }
-
-    private static Task UntilAsync(Func<bool> condition) => UntilAsync(() => Task.FromResult(condition()));
-
-    private static async Task UntilAsync(Func<Task<bool>> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(60));
-        while (!await condition())
-        {
-            await Task.Delay(20, late.Token);
         }
     }
 

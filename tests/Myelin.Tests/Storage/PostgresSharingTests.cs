@@ -73,7 +73,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         })));
 
         claimed.Order().ShouldBe(ids.Order());
-        await UntilAsync(() => _stores.All(s => s.QueueDepth("m") == 0));
+        await Wait.UntilAsync(() => _stores.All(s => s.QueueDepth("m") == 0));
     }
 
     /// <summary>Workers on three processes fight for few keys; whoever gets one checks that nobody else has it.</summary>
@@ -144,13 +144,11 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         await ExecuteAsync(connection, $"UPDATE jobs SET state = 1, lease_token = 'x', lease_until = 0 WHERE id = '{second.Id}'");
 
         var claim = _stores[1].ClaimAsync(first.Id, NewLease(), Now, Token).AsTask();
-        await UntilAsync(() => WaitsForALock().Result);
+        await Wait.UntilAsync(async () =>
+            await _database.ReadAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0);
         await transaction.CommitAsync(Token);
 
         (await claim).Status.ShouldBe(ClaimStatus.KeyBusy);
-
-        async Task<bool> WaitsForALock() =>
-            await _database.ReadAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0;
     }
 
     [Fact]
@@ -219,7 +217,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
     {
         await InsertManyAsync(3, _ => null);
 
-        await UntilAsync(() => _stores.All(s => s.QueueDepth("m") == 3));
+        await Wait.UntilAsync(() => _stores.All(s => s.QueueDepth("m") == 3));
     }
 
     [Fact]
@@ -267,15 +265,6 @@ public sealed class PostgresSharingTests : IAsyncLifetime
     {
         await using var command = new NpgsqlCommand(sql, connection);
         await command.ExecuteNonQueryAsync(Token);
-    }
-
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        using var late = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!condition())
-        {
-            await Task.Delay(20, late.Token);
-        }
     }
 
     private JobRecord NewJob() => new() { Id = _ids.Next(), Tenant = "t", Model = "m", CreatedAt = Now };

@@ -5,7 +5,6 @@ using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Testing;
 using Myelin.Tests.Bus.Kafka;
-using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -113,7 +112,7 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
                 ["good"] = "result",
             },
             ignoreOrder: true);
-        await JobsHost.UntilAsync(() => Metrics().Contains("""myelin_streams_frames_total{stream="gate",outcome="refused"} 15""", StringComparison.Ordinal));
+        await Wait.UntilAsync(() => Metrics().Contains("""myelin_streams_frames_total{stream="gate",outcome="refused"} 15""", StringComparison.Ordinal));
         Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="failed"} 1""");
         Metrics().ShouldContain("""myelin_streams_frames_total{stream="gate",outcome="processed"} 1""");
     }

@@ -3,7 +3,6 @@ using System.Text.Json;
 using Myelin.Server.Bus;
 using Myelin.Server.Jobs;
 using Myelin.Testing;
-using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -119,7 +118,7 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
         (await NextAsync(answers, $"{run}-good", holding: "/problems/")).GetProperty("type").GetString().ShouldBe("/problems/idempotency-mismatch");
         await SendAsync("other", await BodyAsync(), $"{run}-{new string('k', 300)}");
         (await NextAsync(answers, "myelin.jobs.in/")).GetProperty("type").GetString().ShouldBe("/problems/invalid-input", "a header that long is not copied; the message's place is");
-        await JobsHost.UntilAsync(() => Refused() == refused + cases.Count + 2);
+        await Wait.UntilAsync(() => Refused() == refused + cases.Count + 2);
         await stop.CancelAsync();
     }
 

@@ -5,7 +5,6 @@ using System.Text.Json;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Testing;
-using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -55,7 +54,7 @@ public sealed class OpenTopicsOutageTests
             SendAsync(bus, Topics.Frames("cam"), new BusMessage("", $"c{i % 5}", s_picture, new Dictionary<string, string> { ["frame-id"] = $"f{i}" })),
         }));
 
-        await JobsHost.UntilAsync(() => accepted.Count > 10 && frames.Count > 5);
+        await Wait.UntilAsync(() => accepted.Count > 10 && frames.Count > 5);
         await broker.StopAsync();
 
         // The dark: a client goes on by HTTP, and is answered 202.
@@ -75,7 +74,7 @@ public sealed class OpenTopicsOutageTests
             await EndAsync(server, id);
         }
 
-        await JobsHost.UntilAsync(() => ended.Count == 150 && frames.Count == 150, () => $"{ended.Count} jobs and {frames.Count} frames of 150 are told");
+        await Wait.UntilAsync(() => ended.Count == 150 && frames.Count == 150, state: () => $"{ended.Count} jobs and {frames.Count} frames of 150 are told");
         frames.Values.ShouldAllBe(found => found);
         foreach (var id in ended.Values)
         {
@@ -95,13 +94,8 @@ public sealed class OpenTopicsOutageTests
     private static byte[] Body() => JsonSerializer.SerializeToUtf8Bytes(new { model = "faces", input = new { image = Convert.ToBase64String(s_picture) }, parameters = new { annotate = false } });
 
     /// <summary>As a sender does that wants to be sure: until it is there.</summary>
-    private static async Task SendAsync(IBus bus, string topic, BusMessage message)
-    {
-        while (await bus.DeliverAsync(topic, message, Token) != Delivery.Held)
-        {
-            await Task.Delay(100, Token);
-        }
-    }
+    private static Task SendAsync(IBus bus, string topic, BusMessage message) =>
+        Wait.UntilAsync(async () => await bus.DeliverAsync(topic, message, Token) == Delivery.Held);
 
     private static async Task EndAsync(RunningServer server, string id)
     {

@@ -105,14 +105,8 @@ public sealed class WebhookTests
         o => o with { Webhooks = new WebhookOptions { AllowPrivate = allowPrivate, MaxAttempts = maxAttempts, RetryDelay = TimeSpan.FromMilliseconds(50) } },
         InstantTask.Install);
 
-    private static async Task MetricAsync(RunningServer server, string line)
-    {
-        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
-        while (!(await server.Http.GetStringAsync("/metrics", patience.Token)).Contains(line, StringComparison.Ordinal))
-        {
-            await Task.Delay(50, patience.Token);
-        }
-    }
+    private static Task MetricAsync(RunningServer server, string line) =>
+        Wait.UntilAsync(async () => (await server.Http.GetStringAsync("/metrics")).Contains(line, StringComparison.Ordinal), line);
 
     private sealed record Received(Dictionary<string, string> Headers, string Body);
 

@@ -85,7 +85,7 @@ public sealed class CallRouterTests
         for (var i = 1; i <= 6; i++)
         {
             calls.Add(PostAsync(gateway, s_small));
-            await Until(() => first.Calls + second.Calls == i);
+            await Wait.UntilAsync(() => first.Calls + second.Calls == i);
         }
 
         (first.Calls, second.Calls).ShouldBe((3, 3));
@@ -194,7 +194,7 @@ public sealed class CallRouterTests
         await using var gateway = await GatewayAsync(now => [FakeWorker.Row("slow", slow.Address, now)], timeout: TimeSpan.FromMinutes(5));
         using var leave = CancellationTokenSource.CreateLinkedTokenSource(Token);
         var call = PostAsync(gateway, s_small, leave.Token);
-        await Until(() => slow.Calls == 1);
+        await Wait.UntilAsync(() => slow.Calls == 1);
 
         await leave.CancelAsync();
 
@@ -250,13 +250,5 @@ public sealed class CallRouterTests
         using var content = new ByteArrayContent(body);
         using var response = await gateway.Http.PostAsync(new Uri("/v2/models/net/infer", UriKind.Relative), content, token ?? Token);
         return response.StatusCode;
-    }
-
-    private static async Task Until(Func<bool> holds)
-    {
-        while (!holds())
-        {
-            await Task.Delay(5, Token);
-        }
     }
 }

@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -83,17 +83,8 @@ internal sealed class JobsHost : IAsyncDisposable
         return job;
     }
 
-    /// <summary>Waits until something is true, by looking; for what has no signal.</summary>
-    /// <param name="condition">True at last.</param>
-    /// <param name="state">How things stand when it never is.</param>
-    public static async Task UntilAsync(Func<bool> condition, Func<string>? state = null)
-    {
-        for (var clock = Stopwatch.StartNew(); !condition();)
-        {
-            clock.Elapsed.ShouldBeLessThan(s_patience, state?.Invoke());
-            await Task.Delay(5, CancellationToken.None);
-        }
-    }
+    public static Task UntilAsync(Func<bool> condition, Func<string>? state = null, [CallerArgumentExpression(nameof(condition))] string what = "") =>
+        Wait.UntilAsync(condition, what, state);
 
     public Task StopAsync() => _host.StopAsync();
 

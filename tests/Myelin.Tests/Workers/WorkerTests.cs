@@ -105,7 +105,7 @@ public sealed class WorkerTests : IDisposable
             jobs.Add(await host.SubmitAsync("m"));
         }
 
-        await JobsHost.UntilAsync(() => started == 10);
+        await Wait.UntilAsync(() => started == 10);
         var clock = TimeProvider.System.GetTimestamp();
         var cancel = await host.Jobs.CancelAsync(jobs[4].Id, Token);
         var took = TimeProvider.System.GetElapsedTime(clock);
@@ -144,7 +144,7 @@ public sealed class WorkerTests : IDisposable
         await using var host = await JobsHost.StartAsync(options with { Worker = options.Worker with { Concurrency = 1 } }, new() { ["m"] = task });
         var stubborn = await host.SubmitAsync("m");
         var next = await host.SubmitAsync("m");
-        await JobsHost.UntilAsync(() => started == 1);
+        await Wait.UntilAsync(() => started == 1);
 
         var cancel = await host.Jobs.CancelAsync(stubborn.Id, Token);
 
@@ -247,7 +247,7 @@ public sealed class WorkerTests : IDisposable
         await using (var host = await JobsHost.StartAsync(JobsHost.Options(_folder), new() { ["m"] = task }))
         {
             job = await host.SubmitAsync("m");
-            await JobsHost.UntilAsync(() => started == 1);
+            await Wait.UntilAsync(() => started == 1);
             var stopping = host.StopAsync();
             (await host.Jobs.SubmitAsync(new JobSubmission { Tenant = "t", Model = "m" }, Token)).Status.ShouldBe(SubmitStatus.ShuttingDown);
             release.Release();
@@ -274,7 +274,7 @@ public sealed class WorkerTests : IDisposable
             options with { Worker = options.Worker with { DrainTimeout = TimeSpan.FromMilliseconds(100) } }, new() { ["m"] = endless }))
         {
             job = await host.SubmitAsync("m");
-            await JobsHost.UntilAsync(() => started == 1);
+            await Wait.UntilAsync(() => started == 1);
         }
 
         var quick = new TestTask((_, _, _) => Task.FromResult(TestTask.Done()));
@@ -298,7 +298,7 @@ public sealed class WorkerTests : IDisposable
         var options = JobsHost.Options(_folder);
         var host = await JobsHost.StartAsync(options with { Worker = options.Worker with { DrainTimeout = TimeSpan.Zero } }, new() { ["m"] = endless });
         var job = await host.SubmitAsync("m");
-        await JobsHost.UntilAsync(() => started == 1);
+        await Wait.UntilAsync(() => started == 1);
         await host.Get<Server.Storage.Sqlite.SqliteDatabase>().AbandonAsync();
 
         var quick = new TestTask((_, _, _) => Task.FromResult(TestTask.Done()));
@@ -331,7 +331,7 @@ public sealed class WorkerTests : IDisposable
         });
         await using var host = await JobsHost.StartAsync(JobsHost.Options(_folder), new() { ["m"] = task });
         var job = await host.SubmitAsync("m");
-        await JobsHost.UntilAsync(() => started == 1);
+        await Wait.UntilAsync(() => started == 1);
 
         // Somebody decides that this worker is gone, as after a long pause of its process.
         var policy = new RecoveryPolicy { MaxAttempts = 3, Retention = TimeSpan.FromHours(1), AllLeases = true };
@@ -339,7 +339,7 @@ public sealed class WorkerTests : IDisposable
         await host.Get<JobAnnouncer>().ChangedAsync(recovered, Token);
         var ended = await host.EndAsync(job.Id);
         release.Release();
-        await JobsHost.UntilAsync(() => host.Get<RunningJobs>().Count == 0);
+        await Wait.UntilAsync(() => host.Get<RunningJobs>().Count == 0);
 
         var read = (await host.Jobs.GetAsync(job.Id, Token))!;
         ended.Attempt.ShouldBe(2);

@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Text;
 using Myelin.Server.Bus;
 using Myelin.Testing;
-using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -55,7 +54,7 @@ public sealed class KafkaGroupTests
         await publishing;
         await third.DisposeAsync();
 
-        await JobsHost.UntilAsync(() => handled.Count == Messages);
+        await Wait.UntilAsync(() => handled.Count == Messages);
         early.ShouldBe(0);
     }
 
@@ -77,9 +76,9 @@ public sealed class KafkaGroupTests
             messages.Add(reader.Current);
         }
 
-        await JobsHost.UntilAsync(() => Measure(host, "myelin.bus.lag") == 40);
+        await Wait.UntilAsync(() => Measure(host, "myelin.bus.lag") == 40);
         messages.ForEach(m => m.Done());
-        await JobsHost.UntilAsync(() => Measure(host, "myelin.bus.lag") == 0);
+        await Wait.UntilAsync(() => Measure(host, "myelin.bus.lag") == 0);
         await stop.CancelAsync();
     }
 
@@ -95,9 +94,9 @@ public sealed class KafkaGroupTests
             await host.Bus.PublishAsync("work", Message(i.ToString(CultureInfo.InvariantCulture), i), Token);
         }
 
-        await JobsHost.UntilAsync(() => Measure(host, "myelin.bus.paused") == 1);
+        await Wait.UntilAsync(() => Measure(host, "myelin.bus.paused") == 1);
         var received = Measure(host, "myelin.bus.received");
-        await JobsHost.UntilAsync(() => Measure(host, "myelin.bus.lag") == 4000);
+        await Wait.UntilAsync(() => Measure(host, "myelin.bus.lag") == 4000);
         Measure(host, "myelin.bus.received").ShouldBe(received, "it read on while it was full");
 
         var numbers = new HashSet<int>();
@@ -124,13 +123,13 @@ public sealed class KafkaGroupTests
         var first = new GroupMember(options with { Instance = "restarts" }, m => seen[Number(m)] = "first");
         await KafkaHost.SettledAsync("g", 4, stays.Host, first.Host);
         await PublishAsync(0);
-        await JobsHost.UntilAsync(() => seen.Count == 100);
+        await Wait.UntilAsync(() => seen.Count == 100);
         var rebalances = Measure(stays.Host, "myelin.bus.rebalances");
 
         await first.DisposeAsync();
         await PublishAsync(100);
         await using var second = new GroupMember(options with { Instance = "restarts" }, m => seen[Number(m)] = "second");
-        await JobsHost.UntilAsync(() => seen.Count == 200);
+        await Wait.UntilAsync(() => seen.Count == 200);
 
         Measure(stays.Host, "myelin.bus.rebalances").ShouldBe(rebalances);
         for (var i = 0; i < 100; i++)
@@ -153,7 +152,7 @@ public sealed class KafkaGroupTests
         var options = KafkaHost.Options(await KafkaBroker.SharedAsync());
         var seen = new ConcurrentDictionary<int, bool>();
         await using var one = new GroupMember(options, m => seen[Number(m)] = true);
-        await JobsHost.UntilAsync(() => one.Host.Bus.PartitionsOf("g").Sum() == 4);
+        await Wait.UntilAsync(() => one.Host.Bus.PartitionsOf("g").Sum() == 4);
         await using var other = new GroupMember(options, m => seen[Number(m)] = true);
 
         await KafkaHost.SettledAsync("g", 4, one.Host, other.Host);
@@ -162,7 +161,7 @@ public sealed class KafkaGroupTests
             await one.Host.Bus.PublishAsync("work", Message(i.ToString(CultureInfo.InvariantCulture), i), Token);
         }
 
-        await JobsHost.UntilAsync(() => seen.Count == 100);
+        await Wait.UntilAsync(() => seen.Count == 100);
     }
 
     private static BusMessage Message(string key, int number) =>

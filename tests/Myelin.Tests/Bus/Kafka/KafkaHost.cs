@@ -49,8 +49,8 @@ internal sealed class KafkaHost : IAsyncDisposable
     public T Get<T>() where T : notnull => _services.GetRequiredService<T>();
 
     /// <summary>Waits until the members of <paramref name="group"/> in these processes have all partitions of one topic, each at least one.</summary>
-    public static async Task SettledAsync(string group, int partitions, params KafkaHost[] hosts) =>
-        await JobsHost.UntilAsync(() =>
+    public static Task SettledAsync(string group, int partitions, params KafkaHost[] hosts) =>
+        Wait.UntilAsync(() =>
         {
             var members = hosts.SelectMany(h => h.Bus.PartitionsOf(group)).ToList();
             return members.Sum() == partitions && members.TrueForAll(m => m > 0);

@@ -5,7 +5,6 @@ using Myelin.Server.Bus;
 using Myelin.Server.Bus.Kafka;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
-using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -63,7 +62,7 @@ public sealed class KafkaPublisherTests
         aside.Current.Headers["origin"].ShouldBe(reader.Current.Origin);
         aside.Current.Headers["omitted"].ShouldBe("payload of 99500 bytes");
         aside.Current.Payload.Length.ShouldBe(0);
-        await JobsHost.UntilAsync(() => OpenTopicsServer.Measure(host.Page(), """myelin_bus_lag{group="g",topic="work"}""") == 0);
+        await Wait.UntilAsync(() => OpenTopicsServer.Measure(host.Page(), """myelin_bus_lag{group="g",topic="work"}""") == 0);
         await stop.CancelAsync();
     }
 
@@ -79,11 +78,7 @@ public sealed class KafkaPublisherTests
 
         // Some were on their way and held, the others are dropped; nobody waits for ever.
         await Task.WhenAll(waiting).WaitAsync(TimeSpan.FromSeconds(60), Token);
-        for (var i = 0; (await DeliverAsync(host, "work", [2])) != Delivery.Held; i++)
-        {
-            i.ShouldBeLessThan(600, "the producer is not replaced");
-            await Task.Delay(50, Token);
-        }
+        await Wait.UntilAsync(async () => await DeliverAsync(host, "work", [2]) == Delivery.Held, "the producer is replaced");
     }
 
     private static Task<Delivery> DeliverAsync(KafkaHost host, string topic, byte[] payload) =>

@@ -137,16 +137,6 @@ internal sealed class SidecarModels : IAsyncDisposable
 
     public static bool IsAlive(long pid) => Myelin.Inference.Runtimes.Sidecars.Processes.ProcessFacts.StartOf((int)pid) is not null;
 
-    public static async Task UntilAsync(Func<bool> condition, string what, int seconds = 30)
-    {
-        var end = Environment.TickCount64 + (seconds * 1000);
-        while (!condition())
-        {
-            (Environment.TickCount64 < end).ShouldBeTrueOr($"not within {seconds} s: {what}");
-            await Task.Delay(20, TestContext.Current.CancellationToken);
-        }
-    }
-
     public async ValueTask DisposeAsync()
     {
         if (_supervisor is not null)
@@ -192,17 +182,6 @@ internal sealed class SidecarModels : IAsyncDisposable
             {
                 _lines.Add(formatter(state, exception));
             }
-        }
-    }
-}
-
-internal static class Conditions
-{
-    public static void ShouldBeTrueOr(this bool condition, string message)
-    {
-        if (!condition)
-        {
-            throw new Xunit.Sdk.XunitException(message);
         }
     }
 }

@@ -3,6 +3,7 @@ using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Protocol;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -104,7 +105,7 @@ public sealed class SidecarRuntimeTests
         var fault = await Should.ThrowAsync<RuntimeException>(() => SidecarModels.CallAsync(runtime, "stop"));
 
         fault.Message.ShouldNotBeEmpty();
-        await SidecarModels.UntilAsync(() => !SidecarModels.IsAlive(before), "the hung process is killed");
+        await Wait.UntilAsync(() => !SidecarModels.IsAlive(before), "the hung process is killed");
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldNotBe(before);
     }
 
@@ -122,7 +123,7 @@ public sealed class SidecarRuntimeTests
 
         fault.Code.ShouldBe("deadline");
         fault.Retryable.ShouldBeFalse();
-        await SidecarModels.UntilAsync(() => !SidecarModels.IsAlive(before), "the hung process is killed");
+        await Wait.UntilAsync(() => !SidecarModels.IsAlive(before), "the hung process is killed");
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldNotBe(before);
     }
 
@@ -136,7 +137,7 @@ public sealed class SidecarRuntimeTests
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(s_token);
 
         var call = SidecarModels.CallAsync(runtime, "sleep", 60_000, cancel.Token);
-        await SidecarModels.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].Calls == 1, "the call runs");
+        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].Calls == 1, "the call runs");
         await cancel.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(call);
@@ -158,7 +159,7 @@ public sealed class SidecarRuntimeTests
         Process.GetProcessById((int)pids[0]).Kill();
 
         (await Task.WhenAll(calls)).Length.ShouldBe(30);
-        await SidecarModels.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints.All(e => e.State == SidecarState.Ready), "all three are there again");
+        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints.All(e => e.State == SidecarState.Ready), "all three are there again");
     }
 
     [Fact]
@@ -176,7 +177,7 @@ public sealed class SidecarRuntimeTests
 
         (await running).ShouldBe(pid);
         during.ShouldAllBe(other => other != pid || other == pid);
-        await SidecarModels.UntilAsync(() => !SidecarModels.IsAlive(pid), "the old one has ended");
+        await Wait.UntilAsync(() => !SidecarModels.IsAlive(pid), "the old one has ended");
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldNotBe(pid);
         models.Log.ShouldNotContain(line => line.Contains("exit code", StringComparison.Ordinal));
     }
@@ -203,11 +204,11 @@ public sealed class SidecarRuntimeTests
         var lost = a.Pid;
         a.Kill();
         (await Pids(runtime)).ShouldBe([b.Pid], "no call fails, none goes to the lost one");
-        await SidecarModels.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Restarting, "the lost one is seen as lost");
+        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Restarting, "the lost one is seen as lost");
         models.Supervisor.Find(definition)!.State.ShouldBe(SidecarState.Ready);
 
         a.Start();
-        await SidecarModels.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Ready, "it is used again");
+        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Ready, "it is used again");
         var pids = await Pids(runtime);
         pids.ShouldContain(a.Pid);
         pids.ShouldNotContain(lost);

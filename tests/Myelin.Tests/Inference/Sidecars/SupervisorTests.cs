@@ -3,6 +3,7 @@ using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Protocol;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -165,13 +166,13 @@ public sealed class SupervisorTests
     {
         await using var models = new SidecarModels();
         var source = await models.OpenAsync(models.Write(startup: "child"));
-        await SidecarModels.UntilAsync(() => models.Log.Any(l => l.Contains("many: child ", StringComparison.Ordinal)), "the child's pid in the log");
+        await Wait.UntilAsync(() => models.Log.Any(l => l.Contains("many: child ", StringComparison.Ordinal)), "the child's pid in the log");
         var child = int.Parse(models.Log.First(l => l.Contains("many: child ", StringComparison.Ordinal)).Split(' ')[^1]);
         SidecarModels.IsAlive(child).ShouldBeTrue();
 
         await source.DisposeAsync();
 
-        await SidecarModels.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
+        await Wait.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Uds;
+using Myelin.Testing;
 using Shouldly;
 
 namespace Myelin.Tests.Inference.Runtimes.Conformance;
@@ -38,20 +39,10 @@ public abstract class UdsTransport : ProcessTransport
         }
 
         Directory.GetFiles(_rings.FullName).ShouldBeEmpty("a ring has a name only until the sidecar has mapped it");
-        for (var attempt = 0; RingsOfTheSidecar() > (SharesMemory ? 1 : 0); attempt++)
-        {
-            (attempt < 500).ShouldBeTrue("the sidecar holds the ring of a worker that is gone");
-            await Task.Delay(10);
-        }
-
+        await Wait.UntilAsync(() => RingsOfTheSidecar() <= (SharesMemory ? 1 : 0), "the sidecar lets go of the ring of a worker that is gone");
         if (connection.Arena is { } arena)
         {
-            for (var attempt = 0; arena.Places > 0 && attempt < 500; attempt++)
-            {
-                await Task.Delay(10);
-            }
-
-            arena.Places.ShouldBe(0, "places of the worker's part are in use");
+            await Wait.UntilAsync(() => arena.Places == 0, "places of the worker's part are free");
             await OutputsAreFreeAsync(connection);
         }
     }
@@ -77,18 +68,11 @@ public abstract class UdsTransport : ProcessTransport
     {
         var big = connection.Open("big");
         using var size = Tensors.Int64("bytes", connection.Ring!.Layout.Outputs.Bytes);
-        for (var attempt = 0; attempt < 50; attempt++)
+        await Wait.UntilAsync(async () => // a cancelled call may still be on its way to notice
         {
             using var outputs = await big.InferAsync([size], CancellationToken.None);
-            if (System.Runtime.InteropServices.MemoryMarshal.TryGetMemoryManager<byte, RingView>(outputs.Single().Bytes, out _))
-            {
-                return;
-            }
-
-            await Task.Delay(20); // a cancelled call may still be on its way to notice
-        }
-
-        throw new ShouldAssertException("places of the sidecar's part are in use");
+            return System.Runtime.InteropServices.MemoryMarshal.TryGetMemoryManager<byte, RingView>(outputs.Single().Bytes, out _);
+        }, "places of the sidecar's part are free");
     }
 
     private async Task<UdsConnection> ConnectionAsync()

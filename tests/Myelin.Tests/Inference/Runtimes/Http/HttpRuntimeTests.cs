@@ -260,11 +260,7 @@ public class HttpRuntimeTests
         var connecting = HttpRuntime.ConnectAsync(sidecar.Options(null), CancellationToken.None);
         using (var client = sidecar.Client())
         {
-            while (await StatusAsync(client, "v2/health/live") != HttpStatusCode.OK)
-            {
-                await Task.Delay(10);
-            }
-
+            await Wait.UntilAsync(async () => await StatusAsync(client, "v2/health/live") == HttpStatusCode.OK);
             (await StatusAsync(client, "v2/health/ready")).ShouldBe(HttpStatusCode.ServiceUnavailable);
             (await StatusAsync(client, "v2/models/m")).ShouldBe(HttpStatusCode.ServiceUnavailable);
         }

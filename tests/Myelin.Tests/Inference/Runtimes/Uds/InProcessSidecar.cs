@@ -2,6 +2,7 @@ using Myelin.Inference.Runtimes.Uds;
 using Myelin.Sidecar;
 using Myelin.Sidecar.Uds;
 using Myelin.TestSidecar;
+using Myelin.Testing;
 using Shouldly;
 
 namespace Myelin.Tests.Inference.Runtimes.Uds;
@@ -37,26 +38,17 @@ internal sealed class InProcessSidecar : IAsyncDisposable
     /// <summary>Both sides have let go of everything that calls use.</summary>
     public async Task ShouldHoldNothingAsync(UdsConnection connection)
     {
-        await EventuallyAsync(() => connection.Arena is not { Places: > 0 }, "places of inputs are in use");
-        await EventuallyAsync(() => Listener.Sessions.All(session => session is { Running: 0, Held: 0 }), "calls are open or answers held");
-        await EventuallyAsync(() => Listener.Sessions.All(session => session.Arena is not { Places: > 0 }), "places of outputs are in use");
+        await Wait.UntilAsync(() => connection.Arena is not { Places: > 0 });
+        await Wait.UntilAsync(() => Listener.Sessions.All(session => session is { Running: 0, Held: 0 }));
+        await Wait.UntilAsync(() => Listener.Sessions.All(session => session.Arena is not { Places: > 0 }));
     }
 
     /// <summary>No connection, no mapping, no file.</summary>
     public async Task ShouldBeAloneAsync()
     {
-        await EventuallyAsync(() => Listener.Sessions.Count == 0, "sessions are left");
-        await EventuallyAsync(() => !File.ReadAllText("/proc/self/maps").Contains(_folder.Name, StringComparison.Ordinal), "a ring is mapped");
+        await Wait.UntilAsync(() => Listener.Sessions.Count == 0);
+        await Wait.UntilAsync(() => !File.ReadAllText("/proc/self/maps").Contains(_folder.Name, StringComparison.Ordinal));
         Directory.GetFiles(_folder.FullName, "myelin-ring-*").ShouldBeEmpty();
-    }
-
-    public static async Task EventuallyAsync(Func<bool> condition, string otherwise)
-    {
-        for (var attempt = 0; !condition(); attempt++)
-        {
-            (attempt < 1000).ShouldBeTrue(otherwise);
-            await Task.Delay(10);
-        }
     }
 
     public async ValueTask DisposeAsync()

@@ -3,8 +3,9 @@ using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
 using Myelin.Sidecar.Uds;
-using Myelin.Tests.Inference.Runtimes.Conformance;
 using Myelin.TestSidecar;
+using Myelin.Testing;
+using Myelin.Tests.Inference.Runtimes.Conformance;
 using Shouldly;
 using Xunit;
 
@@ -177,7 +178,7 @@ public sealed class UdsConnectionTests
     {
         await using var sidecar = await InProcessSidecar.StartAsync(ready: false);
         var connecting = sidecar.ConnectAsync();
-        await InProcessSidecar.EventuallyAsync(() => sidecar.Listener.Sessions.Count == 1, "connected");
+        await Wait.UntilAsync(() => sidecar.Listener.Sessions.Count == 1);
         await Task.Delay(100, Token);
         connecting.IsCompleted.ShouldBeFalse();
 
@@ -204,7 +205,7 @@ public sealed class UdsConnectionTests
     {
         await using var sidecar = await InProcessSidecar.StartAsync(ready: false);
         var connecting = sidecar.ConnectAsync();
-        await InProcessSidecar.EventuallyAsync(() => sidecar.Listener.Sessions.Count == 1, "connected");
+        await Wait.UntilAsync(() => sidecar.Listener.Sessions.Count == 1);
         await Task.Delay(50, Token);
 
         await sidecar.Listener.FailAsync("no file model.pt", Token);
@@ -232,10 +233,10 @@ public sealed class UdsConnectionTests
         var connection = await sidecar.ConnectAsync();
         using var moment = Tensors.Int64("ms", 300);
         var running = connection.Open("sleep").InferAsync([moment], Token).AsTask();
-        await InProcessSidecar.EventuallyAsync(() => sidecar.Listener.Sessions.Single().Running == 1, "runs");
+        await Wait.UntilAsync(() => sidecar.Listener.Sessions.Single().Running == 1);
 
         var draining = sidecar.Listener.DrainAsync(Token).AsTask();
-        await InProcessSidecar.EventuallyAsync(() => connection.IsDraining, "told");
+        await Wait.UntilAsync(() => connection.IsDraining);
         (await Should.ThrowAsync<RuntimeException>(async () => await connection.Open("sleep").InferAsync([moment], Token))).Code.ShouldBe(SidecarErrors.Draining);
 
         using (var outputs = await running)
@@ -277,7 +278,7 @@ public sealed class UdsConnectionTests
             sidecar.Listener.Sessions.Count.ShouldBe(2, "it is slow, and not wrong");
         }
 
-        await InProcessSidecar.EventuallyAsync(() => sidecar.Listener.Sessions.Count == 1, "the session of a worker that is gone");
+        await Wait.UntilAsync(() => sidecar.Listener.Sessions.Count == 1);
         await sidecar.ShouldHoldNothingAsync(connection);
         await connection.DisposeAsync();
         await sidecar.ShouldBeAloneAsync();

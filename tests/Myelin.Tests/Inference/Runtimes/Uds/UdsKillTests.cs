@@ -2,6 +2,7 @@ using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
+using Myelin.Testing;
 using Myelin.Tests.Inference.Runtimes.Conformance;
 using Shouldly;
 using Xunit;
@@ -55,7 +56,7 @@ public sealed class UdsKillTests : IDisposable
             }
             finally
             {
-                await InProcessSidecar.EventuallyAsync(() => connection.Arena is not { Places: > 0 }, $"killed after {killAfter}: places are in use");
+                await Wait.UntilAsync(() => connection.Arena is not { Places: > 0 });
             }
         }
         catch (RuntimeException fault) when (killAfter < int.MaxValue)

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol.Sidecars;
+using Myelin.Testing;
 using Shouldly;
 using Xunit;
 
@@ -140,11 +141,7 @@ public sealed class WorkerSideVectorTests : IDisposable
 
                     break;
                 case "PROGRESS":
-                    for (var attempt = 0; progress.Count == 0 && attempt < 1000; attempt++)
-                    {
-                        await Task.Delay(5);
-                    }
-
+                    await Wait.UntilAsync(() => progress.Count > 0);
                     Convert.ToHexStringLower(progress[0].Preview.Span).ShouldBe((string)frame["preview"]!);
                     progress[0].Step.ShouldBe((int)Math.Min((uint)frame["step"]!, int.MaxValue));
                     break;
