@@ -8,7 +8,7 @@ FROM ${BASE}
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 python3-numpy python3-pip python3-venv tini \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --create-home --home-dir /home/myelin --shell /usr/sbin/nologin myelin \
+ && groupadd --system --gid 10001 myelin && useradd --system --uid 10001 --gid myelin --create-home --home-dir /home/myelin --shell /usr/sbin/nologin myelin \
  && install -d -o myelin -g myelin /run/myelin /model \
  && python3 -m venv --system-site-packages /opt/venv
 

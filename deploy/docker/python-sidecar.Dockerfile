@@ -8,7 +8,7 @@ ARG PACKAGES=""
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-numpy tini ${PACKAGES} \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin myelin \
+ && groupadd --system --gid 10001 myelin && useradd --system --uid 10001 --gid myelin --no-create-home --shell /usr/sbin/nologin myelin \
  && install -d -o myelin -g myelin /run/myelin
 
 COPY sidecars/python/myelin_sidecar /usr/lib/python3/dist-packages/myelin_sidecar

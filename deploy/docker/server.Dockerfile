@@ -6,7 +6,7 @@ FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl fonts-dejavu-core librdkafka1 tini \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin myelin \
+ && groupadd --system --gid 10001 myelin && useradd --system --uid 10001 --gid myelin --home-dir /data --shell /usr/sbin/nologin myelin \
  && install -d -o myelin -g myelin /data /models /run/myelin
 
 COPY dotnet /usr/share/dotnet

@@ -48,9 +48,9 @@ internal static class MyelinServer
             await app.RunAsync();
             return 0;
         }
-        catch (IOException e)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            // The address or the data folder is taken: the message tells the cure, the stack would hide it.
+            // The address or a folder is taken or not ours: the message tells the cure, the stack would hide it.
             await Console.Error.WriteLineAsync(e.Message);
             return 1;
         }

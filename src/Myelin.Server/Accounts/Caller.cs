@@ -9,6 +9,9 @@ internal sealed record Caller(string Tenant, Scopes Scopes, string? KeyId)
     /// <summary>Nobody named: on loopback without keys, and with --insecure.</summary>
     public static readonly Caller Anonymous = new(LocalTenant, Scopes.Admin, KeyId: null);
 
+    /// <summary>Who shows <c>telemetry.metricsKey</c>.</summary>
+    public static readonly Caller Watcher = new("", Scopes.Metrics, KeyId: null);
+
     /// <summary>Nobody named where a key is asked for: reaches only what is open to all.</summary>
     public static readonly Caller Unknown = new("", Scopes.None, KeyId: null);
 }

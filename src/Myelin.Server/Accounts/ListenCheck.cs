@@ -29,6 +29,10 @@ internal static class ListenCheck
             """;
     }
 
+    /// <summary>What is wrong with the settings, with the cure.</summary>
+    public static IEnumerable<string> Errors(MyelinOptions options) =>
+        SharedSecret.Error("telemetry.metricsKey", options.Telemetry.MetricsKey) is { } weak ? [weak] : [];
+
     public static bool IsLoopbackOnly(string urls) => Hosts(urls).All(IsLoopback);
 
     /// <summary>Host names and addresses of the listen addresses, without brackets.</summary>

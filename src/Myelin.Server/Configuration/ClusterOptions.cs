@@ -6,9 +6,6 @@ namespace Myelin.Server.Configuration;
 /// <summary>How processes of one installation trust each other.</summary>
 internal sealed record ClusterOptions
 {
-    /// <summary>Shorter ones are guessed.</summary>
-    public const int ShortestKey = 16;
-
     [Description("Secret that gateways show to workers, at least 16 characters, the same everywhere. Needed where worker.listen is not loopback. Set it in the environment.")]
     public string Key { get; init; } = "";
 

@@ -223,4 +223,10 @@ internal sealed record TelemetryOptions
     [Description("Lowest level logged: Trace, Debug, Information, Warning, Error.")]
     [AllowedValues("Trace", "Debug", "Information", "Warning", "Error")]
     public string LogLevel { get; init; } = "Information";
+
+    [Description("Secret that opens /metrics and nothing else, at least 16 characters, besides keys of scope metrics. It works while the database is away. Set it in the environment.")]
+    public string MetricsKey { get; init; } = "";
+
+    /// <summary>Never the key.</summary>
+    public override string ToString() => $"telemetry at {LogLevel}";
 }

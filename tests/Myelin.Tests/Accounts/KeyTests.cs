@@ -1,8 +1,10 @@
 using System.Net;
 using System.Net.Http.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Myelin.Protocol;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
 using Shouldly;
@@ -66,6 +68,26 @@ public sealed class KeyTests
         }
 
         ((int)(await server.Http.SendAsync(request)).StatusCode).ShouldBe(expected);
+    }
+
+    [Fact]
+    public async Task MetricsKey_OfTheSettings_OpensMetricsWithoutTheDatabase()
+    {
+        const string key = "0123456789abcdef-for-prometheus";
+        await using var server = await RunningServer.StartAsync(
+            o => o with { RequireKeys = true, Telemetry = o.Telemetry with { MetricsKey = key } }, s => s.AddSingleton<IKeyStore, AbsentKeyStore>(), worker: false);
+
+        (await StatusAsync("/metrics", key)).ShouldBe(HttpStatusCode.OK);
+        (await StatusAsync("/metrics", key[..^1])).ShouldBe(HttpStatusCode.Unauthorized);
+        (await StatusAsync("/v1/jobs", key)).ShouldBe(HttpStatusCode.Forbidden);
+        (await StatusAsync("/metrics", ApiKeyText.Format("oy5tndo7s6e7", new string('a', 52)))).ShouldBe(HttpStatusCode.ServiceUnavailable);
+
+        async Task<HttpStatusCode> StatusAsync(string path, string shown)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, path);
+            request.Headers.Authorization = new("Bearer", shown);
+            return (await server.Http.SendAsync(request)).StatusCode;
+        }
     }
 
     [Fact]
@@ -185,5 +207,23 @@ public sealed class KeyTests
         var (code, key, error) = await RunAsync(server.Get<MyelinOptions>(), "create", "--name", name, "--scopes", scopes, "--tenant", tenant);
         code.ShouldBe(0, error);
         return key.Trim();
+    }
+
+    /// <summary>As PostgreSQL's while that is away.</summary>
+    private sealed class AbsentKeyStore : IKeyStore
+    {
+        public ValueTask AddAsync(ApiKey key, CancellationToken cancellationToken) => throw Away();
+
+        public ValueTask<ApiKey?> FindAsync(string id, CancellationToken cancellationToken) => throw Away();
+
+        public ValueTask<IReadOnlyList<ApiKey>> ListAsync(CancellationToken cancellationToken) => throw Away();
+
+        public ValueTask<bool> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) => throw Away();
+
+        public ValueTask TouchAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) => throw Away();
+
+        public ValueTask<bool> AnyAsync(CancellationToken cancellationToken) => throw Away();
+
+        private static StorageUnavailableException Away() => new("away");
     }
 }

@@ -76,5 +76,9 @@ public sealed class RolesTests
     }
 
     [Fact]
-    public void Key_InText_IsNotShown() => new MyelinOptions { Cluster = new ClusterOptions { Key = "0123456789abcdef" } }.ToString().ShouldNotContain("0123456789abcdef");
+    public void Key_InText_IsNotShown()
+    {
+        const string key = "0123456789abcdef";
+        new MyelinOptions { Cluster = new ClusterOptions { Key = key }, Telemetry = new TelemetryOptions { MetricsKey = key } }.ToString().ShouldNotContain(key);
+    }
 }

@@ -1,6 +1,4 @@
 using System.Net;
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
@@ -38,9 +36,9 @@ internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string
     /// <summary>Why the door must not be opened, with the cure; null where it may.</summary>
     public static IEnumerable<string> Errors(MyelinOptions options)
     {
-        if (options.Cluster.Key.Length is > 0 and < ClusterOptions.ShortestKey)
+        if (SharedSecret.Error("cluster.key", options.Cluster.Key) is { } weak)
         {
-            yield return $"cluster.key: has {options.Cluster.Key.Length} characters, at least {ClusterOptions.ShortestKey} are needed; openssl rand -hex 32 makes one";
+            yield return weak;
         }
 
         if (options.Worker.Listen.Length == 0)
@@ -129,7 +127,6 @@ internal static class DoorHeaders
     /// <summary>Id of the worker that is meant: an address may have passed to another.</summary>
     public const string Worker = "X-Myelin-Worker";
 
-    /// <summary>Takes the same time whatever is wrong with it.</summary>
-    public static bool IsKey(string expected, string? given) => expected.Length == 0
-        || CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(expected)), SHA256.HashData(Encoding.UTF8.GetBytes(given ?? "")));
+    /// <summary>Where none is set, everybody has it.</summary>
+    public static bool IsKey(string expected, string? given) => expected.Length == 0 || SharedSecret.Matches(expected, given);
 }
