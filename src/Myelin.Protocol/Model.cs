@@ -80,18 +80,31 @@ public sealed record ModelRuntime(string Kind, string Transport)
 /// <param name="Error">Why it is not ready, with the last lines of its log.</param>
 public sealed record ModelProcess(string Address, string State, int? Pid, int Restarts, int Calls, string? Limits, string? Error);
 
+/// <summary>A file that a model takes.</summary>
+/// <param name="Name">Part name in multipart, key of <c>input</c> in JSON.</param>
+/// <param name="Kind"><c>image</c>, <c>json</c> or <c>file</c> (any bytes).</param>
+/// <param name="Required">False for an optional part.</param>
+/// <param name="Description">For a person.</param>
 public sealed record ModelInput(string Name, string Kind, bool Required, string Description);
 
+/// <param name="Name">camelCase, as on the wire.</param>
+/// <param name="Type"><c>number</c>, <c>integer</c>, <c>string</c> or <c>boolean</c>.</param>
+/// <param name="Description">For a person; gives units.</param>
 public sealed record ModelParameter(string Name, string Type, string Description)
 {
+    /// <summary>Smallest number, or shortest string.</summary>
     public double? Minimum { get; init; }
 
+    /// <summary>Largest number, or longest string.</summary>
     public double? Maximum { get; init; }
 
+    /// <summary>Numbers must be a multiple of this.</summary>
     public double? MultipleOf { get; init; }
 
+    /// <summary>The only strings allowed.</summary>
     public IReadOnlyList<string>? Choices { get; init; }
 
+    /// <summary>What applies when the caller says nothing.</summary>
     public JsonElement? Default { get; init; }
 
     public bool Required { get; init; }

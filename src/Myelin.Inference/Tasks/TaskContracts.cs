@@ -73,14 +73,14 @@ public static class TaskContracts
             $"is not a parameter of {contract.Task}{meant}; " + (names.Length == 0 ? "there are none" : $"there are: {string.Join(", ", names)}"));
     }
 
-    private static string? Wrong(ParameterSpec spec, JsonElement value) => spec.Type switch
+    private static string? Wrong(ModelParameter spec, JsonElement value) => spec.Type switch
     {
         "boolean" => value.ValueKind is JsonValueKind.True or JsonValueKind.False ? null : "must be true or false",
         "string" => value.ValueKind == JsonValueKind.String ? WrongText(spec, value.GetString()!) : "must be text",
         _ => value.ValueKind == JsonValueKind.Number ? WrongNumber(spec, value.GetDouble()) : $"must be a {(spec.Type == "integer" ? "whole number" : "number")}",
     };
 
-    private static string? WrongText(ParameterSpec spec, string text)
+    private static string? WrongText(ModelParameter spec, string text)
     {
         if (spec.Choices is { } choices && !choices.Contains(text))
         {
@@ -92,7 +92,7 @@ public static class TaskContracts
             : null;
     }
 
-    private static string? WrongNumber(ParameterSpec spec, double number)
+    private static string? WrongNumber(ModelParameter spec, double number)
     {
         if (!double.IsFinite(number) || number < spec.Minimum || number > spec.Maximum)
         {
@@ -109,7 +109,7 @@ public static class TaskContracts
             : null;
     }
 
-    private static string Range(ParameterSpec spec) => (spec.Minimum, spec.Maximum) switch
+    private static string Range(ModelParameter spec) => (spec.Minimum, spec.Maximum) switch
     {
         ({ } low, { } high) => string.Create(CultureInfo.InvariantCulture, $"from {low} to {high}"),
         ({ } low, null) => string.Create(CultureInfo.InvariantCulture, $"at least {low}"),

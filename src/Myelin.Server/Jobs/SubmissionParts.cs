@@ -15,7 +15,7 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
 {
     private readonly ImagingLimits _limits = new() { MaxBytes = options.Input.MaxBytes, MaxMegapixels = options.Input.MaxMegapixels };
 
-    public async ValueTask<SubmittedFile?> ReadAsync(SubmissionPart part, FileSpec spec, SubmissionDraft draft, CancellationToken cancellationToken)
+    public async ValueTask<SubmittedFile?> ReadAsync(SubmissionPart part, ModelInput spec, SubmissionDraft draft, CancellationToken cancellationToken)
     {
         var field = "input." + part.Name;
         try

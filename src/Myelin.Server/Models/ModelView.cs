@@ -18,16 +18,8 @@ internal static class ModelView
         State = model.State.ToString().ToLowerInvariant(),
         Revisions = model.Revisions,
         Labels = model.Definition?.Labels ?? [],
-        Inputs = [.. model.Contract?.Files.Select(f => new ModelInput(f.Name, f.Kind, f.Required, f.Description)) ?? []],
-        Parameters = [.. model.Contract?.Parameters.Select(p => new ModelParameter(p.Name, p.Type, p.Description)
-        {
-            Minimum = p.Minimum,
-            Maximum = p.Maximum,
-            MultipleOf = p.MultipleOf,
-            Choices = p.Choices,
-            Default = p.Default,
-            Required = p.Required,
-        }) ?? []],
+        Inputs = model.Contract?.Files ?? [],
+        Parameters = model.Contract?.Parameters ?? [],
         OpenParameters = model.Contract is { Open: true } ? true : null,
         Errors = [.. model.Errors.Select(e => new ModelProblem(e.File, e.Key, e.Message))],
         Runtime = model.Definition is { } definition ? loader.Describe(definition) : null,
@@ -38,21 +30,7 @@ internal static class ModelView
     {
         Name = model.Name,
         State = Enum.TryParse<ModelState>(model.State, ignoreCase: true, out var state) ? state : ModelState.Broken,
-        Contract = model.Task is null ? null : new TaskContract(
-            model.Task,
-            [.. model.Inputs.Select(i => new FileSpec(i.Name, i.Kind, i.Required, i.Description))],
-            [.. model.Parameters.Select(p => new ParameterSpec(p.Name, p.Type, p.Description)
-            {
-                Minimum = p.Minimum,
-                Maximum = p.Maximum,
-                MultipleOf = p.MultipleOf,
-                Choices = p.Choices,
-                Default = p.Default,
-                Required = p.Required,
-            })])
-        {
-            Open = model.OpenParameters is true,
-        },
+        Contract = model.Task is null ? null : new TaskContract(model.Task, model.Inputs, model.Parameters) { Open = model.OpenParameters is true },
         Revisions = model.Revisions,
         Errors = [.. model.Errors.Select(e => new ModelError(e.File, e.Key, e.Message))],
         Elsewhere = model,

@@ -56,7 +56,7 @@ public sealed class WorkerDirectoryTests : IAsyncDisposable
         var contract = _directory.Find("iris").ShouldNotBeNull().Contract.ShouldNotBeNull();
         contract.Task.ShouldBe("tensor");
         contract.Open.ShouldBeTrue();
-        contract.Files.Single().ShouldBe(new Myelin.Inference.Tasks.FileSpec("inputs", "json", Required: true, "tensors"));
+        contract.Files.Single().ShouldBe(new ModelInput("inputs", "json", Required: true, "tensors"));
         contract.Parameters.Single().Maximum.ShouldBe(1);
     }
 

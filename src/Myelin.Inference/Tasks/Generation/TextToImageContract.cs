@@ -29,26 +29,26 @@ internal static class TextToImageContract
         var multiple = folder?.PixelMultiple ?? 8;
         var (width, height) = DefaultSize(settings, folder);
         var least = RoundUp(Math.Min(settings.MinSize, Math.Min(width, height)), multiple);
-        ParameterSpec Side(string name, int otherwise) =>
+        ModelParameter Side(string name, int otherwise) =>
             ParameterSpecs.Integer(name, $"Pixels; a multiple of {multiple}. With a picture: the picture's {name}", least, settings.MaxSize, otherwise) with { MultipleOf = multiple };
 
         return new TaskContract(
             TaskNames.TextToImage,
             [
-                new FileSpec("image", "image", Required: false, "A picture to begin with; how much of it stays is said by strength"),
-                new FileSpec("mask", "image", Required: false, "Light where the picture is made anew, dark where it stays; of the picture's size"),
+                new ModelInput("image", "image", Required: false, "A picture to begin with; how much of it stays is said by strength"),
+                new ModelInput("mask", "image", Required: false, "Light where the picture is made anew, dark where it stays; of the picture's size"),
             ],
             [
-                new ParameterSpec("prompt", "string", "What to show. Networks read some 77 tokens; what is beyond them has no effect") { Maximum = settings.MaxPrompt, Required = true },
-                new ParameterSpec("negativePrompt", "string", "What to keep out") { Maximum = settings.MaxPrompt },
+                new ModelParameter("prompt", "string", "What to show. Networks read some 77 tokens; what is beyond them has no effect") { Maximum = settings.MaxPrompt, Required = true },
+                new ModelParameter("negativePrompt", "string", "What to keep out") { Maximum = settings.MaxPrompt },
                 ParameterSpecs.Integer("steps", "More are finer and slower", 1, settings.MaxSteps, DefaultSteps(settings, folder)),
                 ParameterSpecs.Number("guidance", "How closely the prompt is followed; 1 and less switch guidance off", 0, 50, DefaultGuidance(settings, folder)),
-                new ParameterSpec("sampler", "string", "How the steps are made") { Choices = Samplers(folder), Default = JsonSerializer.SerializeToElement(DefaultSampler(settings, folder)) },
-                new ParameterSpec("seed", "integer", "The same seed gives the same pictures; −1 or none picks one") { Minimum = -1, Maximum = LargestSeed },
+                new ModelParameter("sampler", "string", "How the steps are made") { Choices = Samplers(folder), Default = JsonSerializer.SerializeToElement(DefaultSampler(settings, folder)) },
+                new ModelParameter("seed", "integer", "The same seed gives the same pictures; −1 or none picks one") { Minimum = -1, Maximum = LargestSeed },
                 Side("width", width),
                 Side("height", height),
                 ParameterSpecs.Integer("count", "Pictures", 1, settings.MaxCount, 1),
-                new ParameterSpec("strength", "number", "How much of a given picture is made anew, 0 to 1; 0.8 unless given, with a mask 1") { Minimum = 0, Maximum = 1 },
+                new ModelParameter("strength", "number", "How much of a given picture is made anew, 0 to 1; 0.8 unless given, with a mask 1") { Minimum = 0, Maximum = 1 },
             ]);
     }
 

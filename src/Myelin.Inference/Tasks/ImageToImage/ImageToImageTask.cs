@@ -22,7 +22,7 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
         static _ => new TaskContract(
             TaskNames.ImageToImage,
             [ParameterSpecs.Image],
-            [new ParameterSpec("format", "string", "Of the result") { Choices = s_formats, Default = JsonSerializer.SerializeToElement(s_formats[0]) }]),
+            [new ModelParameter("format", "string", "Of the result") { Choices = s_formats, Default = JsonSerializer.SerializeToElement(s_formats[0]) }]),
         CreateAsync);
 
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)

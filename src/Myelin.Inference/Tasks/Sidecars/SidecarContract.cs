@@ -27,7 +27,7 @@ internal static class SidecarContract
     }
 
     /// <summary>Reads the section and collects what is wrong in it.</summary>
-    public static (IReadOnlyList<FileSpec> Files, IReadOnlyList<ParameterSpec> Parameters) Read(SettingsReader reader)
+    public static (IReadOnlyList<ModelInput> Files, IReadOnlyList<ModelParameter> Parameters) Read(SettingsReader reader)
     {
         var section = reader.Section("contract");
         var files = section.Sections("files", Most).Select(File).ToList();
@@ -54,10 +54,10 @@ internal static class SidecarContract
         return kind.Contract(definition) with { Open = !complete };
     }
 
-    private static FileSpec File(SettingsReader reader) => new(
+    private static ModelInput File(SettingsReader reader) => new(
         Name(reader), reader.Text("kind", choices: s_kinds) ?? "image", reader.Flag("required") ?? true, reader.Text("description") ?? "");
 
-    private static ParameterSpec Parameter(SettingsReader reader) => new(
+    private static ModelParameter Parameter(SettingsReader reader) => new(
         Name(reader), reader.Text("type", choices: s_types) ?? "string", reader.Text("description") ?? "")
     {
         Minimum = reader.Number("minimum", -1e18, 1e18),

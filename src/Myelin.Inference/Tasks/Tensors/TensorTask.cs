@@ -14,7 +14,7 @@ internal sealed class TensorTask(IRuntime runtime) : ITask, ITensorTask
         static _ => [("", "model.onnx")],
         static _ => new TaskContract(
             TaskNames.Tensor,
-            [new FileSpec("inputs", "json", Required: true, "Array of tensors {name, shape, datatype, data}, as in the Open Inference Protocol v2")],
+            [new ModelInput("inputs", "json", Required: true, "Array of tensors {name, shape, datatype, data}, as in the Open Inference Protocol v2")],
             []),
         static async (_, source, _, cancellationToken) => new TensorTask(await source.OpenAsync("model.onnx", cancellationToken).ConfigureAwait(false)));
 

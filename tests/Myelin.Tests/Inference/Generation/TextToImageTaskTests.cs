@@ -4,6 +4,7 @@ using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Generation;
+using Myelin.Protocol;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -177,7 +178,7 @@ public sealed class TextToImageTaskTests
     {
         var contract = TaskContracts.For(Generations.Definition(Golden.Folder("tiny-lcm"), """{"defaults": {"width": 128}, "limits": {"maxSize": 256}}"""));
 
-        ParameterSpec Spec(string name) => contract.Parameters.Single(p => p.Name == name);
+        ModelParameter Spec(string name) => contract.Parameters.Single(p => p.Name == name);
         Spec("width").Default!.Value.GetInt32().ShouldBe(128);
         (Spec("width").Minimum, Spec("width").Maximum, Spec("width").MultipleOf).ShouldBe((64, 256, 16));
         Spec("sampler").Default!.Value.GetString().ShouldBe("lcm");

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
+using Myelin.Protocol;
 using Shouldly;
 using Xunit;
 
@@ -15,7 +16,7 @@ public class TaskContractsTests
         var contract = TaskContracts.For(ModelFolder.Load(VisionModels.Folder("faces", folder))[0]);
 
         contract.Task.ShouldBe("object-detection");
-        contract.Files.Single().ShouldBe(new FileSpec("image", "image", true, contract.Files[0].Description));
+        contract.Files.Single().ShouldBe(new ModelInput("image", "image", true, contract.Files[0].Description));
         contract.Parameters.Select(p => p.Name).ShouldBe(["threshold", "iou", "maxDetections", "annotate"]);
         contract.Parameters[0].Default!.Value.GetDouble().ShouldBe(0.6);
     }
@@ -55,9 +56,9 @@ public class TaskContractsTests
     {
         var contract = new TaskContract("t", [],
         [
-            new ParameterSpec("prompt", "string", "what to draw") { Required = true, Minimum = 1, Maximum = 5 },
-            new ParameterSpec("width", "integer", "pixels") { Minimum = 64, Maximum = 512, MultipleOf = 8 },
-            new ParameterSpec("sampler", "string", "method") { Choices = ["euler", "ddim"] },
+            new ModelParameter("prompt", "string", "what to draw") { Required = true, Minimum = 1, Maximum = 5 },
+            new ModelParameter("width", "integer", "pixels") { Minimum = 64, Maximum = 512, MultipleOf = 8 },
+            new ModelParameter("sampler", "string", "method") { Choices = ["euler", "ddim"] },
         ]);
 
         TaskContracts.Check(contract, JsonDocument.Parse("""{"width": 100, "sampler": "x"}""").RootElement)
