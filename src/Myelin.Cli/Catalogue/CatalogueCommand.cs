@@ -26,20 +26,10 @@ internal static class CatalogueCommand
     private static async Task<int> ListAsync(Session session, CancellationToken cancellationToken)
     {
         var entries = await session.Client.CatalogueAsync(cancellationToken);
-        if (session.Output.Json)
-        {
-            foreach (var entry in entries)
-            {
-                session.Output.Write(entry, JsonContext.Default.CatalogueEntry);
-            }
-
-            return ExitCode.Ok;
-        }
-
-        session.Output.Table(["name", "task", "#size", "licence", "state", "description"], entries.Select(e => new[]
-        {
+        session.Output.List(entries, JsonContext.Default.CatalogueEntry, ["name", "task", "#size", "licence", "state", "description"], e =>
+        [
             e.Name, e.Task, Readable.Bytes(e.Size), e.Licence ?? "", e.Installed ? "installed" : e.Verified ? "" : "unverified", e.Description ?? "",
-        }));
+        ]);
         return ExitCode.Ok;
     }
 

@@ -29,20 +29,10 @@ internal static class ModelsCommand
     private static async Task<int> ListAsync(Session session, CancellationToken cancellationToken)
     {
         var models = await session.Client.ModelsAsync(cancellationToken);
-        if (session.Output.Json)
-        {
-            foreach (var model in models)
-            {
-                session.Output.Write(model, JsonContext.Default.Model);
-            }
-
-            return ExitCode.Ok;
-        }
-
-        session.Output.Table(["name", "task", "state", "runtime", "description"], models.Select(m => new[]
-        {
+        session.Output.List(models, JsonContext.Default.Model, ["name", "task", "state", "runtime", "description"], m =>
+        [
             m.Name, m.Task ?? "", m.State, Runtime(m), m.Errors.Count > 0 ? Why(m) : m.Description ?? "",
-        }));
+        ]);
         return ExitCode.Ok;
     }
 

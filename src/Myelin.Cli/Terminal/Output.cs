@@ -43,6 +43,21 @@ internal sealed class Output(bool json)
         return code;
     }
 
+    /// <summary>A JSON line for each item, or a <see cref="Table"/>.</summary>
+    public void List<T>(IEnumerable<T> items, JsonTypeInfo<T> type, IReadOnlyList<string> columns, Func<T, string[]> row)
+    {
+        if (!Json)
+        {
+            Table(columns, items.Select(row));
+            return;
+        }
+
+        foreach (var item in items)
+        {
+            Write(item, type);
+        }
+    }
+
     /// <summary>Rows of plain text; columns that begin with <c>#</c> are aligned right.</summary>
     public void Table(IReadOnlyList<string> columns, IEnumerable<string[]> rows)
     {

@@ -16,25 +16,15 @@ internal static class WorkersCommand
     private static async Task<int> ListAsync(Session session, CancellationToken cancellationToken)
     {
         var workers = await session.Client.WorkersAsync(cancellationToken);
-        if (session.Output.Json)
-        {
-            foreach (var worker in workers)
-            {
-                session.Output.Write(worker, JsonContext.Default.WorkerInfo);
-            }
-
-            return ExitCode.Ok;
-        }
-
-        session.Output.Table(["host", "state", "jobs", "seen", "address", "models"], workers.Select(w => new[]
-        {
+        session.Output.List(workers, JsonContext.Default.WorkerInfo, ["host", "state", "jobs", "seen", "address", "models"], w =>
+        [
             w.Host,
             w.State,
             string.Create(CultureInfo.InvariantCulture, $"{w.Running}/{w.Capacity}"),
             w.SeenAt.ToLocalTime().ToString("HH:mm:ss", CultureInfo.InvariantCulture),
             w.Address ?? "",
             string.Join(", ", w.Models.Select(m => m.State == "ready" ? m.Name : $"{m.Name} ({m.State})")),
-        }));
+        ]);
         return ExitCode.Ok;
     }
 }
