@@ -120,26 +120,19 @@ internal sealed partial class JobService(
         store.ListAsync(filter, before, Math.Clamp(limit, 1, Limits.PageSize), cancellationToken);
 
     /// <summary>A blob of the job by the name in its URL (results, and inputs as <c>input-name</c>); seekable; null when there is none.</summary>
-    public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken)
-    {
-        if (job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name) is { } input)
-        {
-            return await inputs.OpenAsync(job.Id, input, cancellationToken).ConfigureAwait(false) is { } sent ? (input, sent) : null;
-        }
-
-        return job.Artifacts.FirstOrDefault(a => a.Name == name) is { } result
-            && await artifacts.OpenAsync(job.Id, JobBlobs.ResultName(job.Attempt, name), cancellationToken).ConfigureAwait(false) is { } content
-            ? (result, content)
+    public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken) =>
+        FindArtifact(job, name) is var (blob, sent)
+            && (sent
+                ? await inputs.OpenAsync(job.Id, blob, cancellationToken).ConfigureAwait(false)
+                : await artifacts.OpenAsync(job.Id, JobBlobs.ResultName(job.Attempt, name), cancellationToken).ConfigureAwait(false)) is { } content
+            ? (blob, content)
             : null;
-    }
 
     /// <summary>Where whoever holds the address reads a blob from the store itself; null when the blob or such a store is not there.</summary>
     public Uri? LinkArtifact(JobRecord job, string name, Func<JobArtifact, string> disposition) =>
-        job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name) is { } input
-            ? inputs.Link(job.Id, input, disposition(input))
-            : job.Artifacts.FirstOrDefault(a => a.Name == name) is { } result
-                ? artifacts.Link(job.Id, JobBlobs.ResultName(job.Attempt, name), result.ContentType, disposition(result))
-                : null;
+        FindArtifact(job, name) is not var (blob, sent) ? null
+            : sent ? inputs.Link(job.Id, blob, disposition(blob))
+            : artifacts.Link(job.Id, JobBlobs.ResultName(job.Attempt, name), blob.ContentType, disposition(blob));
 
     /// <summary>The newest preview of a running job, a JPEG; null when there is none.</summary>
     public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
@@ -157,6 +150,11 @@ internal sealed partial class JobService(
         var (succeeded, failed, running, seconds) = rates.Of(model);
         return new ModelStatistics(succeeded, failed, store.QueueDepth(model), running, seconds);
     }
+
+    private static (JobArtifact Blob, bool Sent)? FindArtifact(JobRecord job, string name) =>
+        job.Inputs.FirstOrDefault(i => JobBlobs.InputName(i.Name) == name) is { } input ? (input, true)
+            : job.Artifacts.FirstOrDefault(a => a.Name == name) is { } result ? (result, false)
+            : null;
 
     private static Activity? StartAccept(JobSubmission submission)
     {
