@@ -1,5 +1,4 @@
 using System.Globalization;
-using Npgsql;
 
 namespace Myelin.Testing;
 
@@ -33,14 +32,13 @@ public sealed class Cluster : IAsyncDisposable
 
     private readonly TemporaryFolder _data = new();
     private readonly ClusterPlan _plan;
-    private readonly string _connection;
     private readonly string _prefix = string.Create(CultureInfo.InvariantCulture, $"cluster{Environment.ProcessId}-{Interlocked.Increment(ref s_clusters)}");
     private readonly List<ServerProcess> _gateways = [];
     private readonly List<ServerProcess> _workers = [];
     private readonly List<ServerProcess> _coordinators = [];
 
-    private Cluster(ClusterPlan plan, PostgresServer postgres, string connection, KafkaBroker kafka) =>
-        (_plan, Postgres, _connection, Kafka) = (plan, postgres, connection, kafka);
+    private Cluster(ClusterPlan plan, PostgresServer postgres, PostgresDatabase database, KafkaBroker kafka) =>
+        (_plan, Postgres, Database, Kafka) = (plan, postgres, database, kafka);
 
     public PostgresServer Postgres { get; }
 
@@ -58,7 +56,7 @@ public sealed class Cluster : IAsyncDisposable
     public string Data => _data.Path;
 
     /// <summary>The database that the processes share.</summary>
-    public string Connection => _connection;
+    internal PostgresDatabase Database { get; }
 
     /// <summary>What all processes have printed, for the message of a test that fails.</summary>
     public string Logs => string.Join('\n', Named().Select(p => $"── {p.Name} {p.Process.Address}\n{p.Process.Log}"));
@@ -68,7 +66,7 @@ public sealed class Cluster : IAsyncDisposable
     {
         var kafka = plan.OwnKafka ? await KafkaBroker.StartOwnAsync() : await KafkaBroker.SharedAsync();
         var postgres = plan.OwnPostgres ? await PostgresServer.StartAsync(cancellationToken) : await PostgresServer.SharedAsync();
-        var cluster = new Cluster(plan, postgres, await postgres.CreateDatabaseAsync(cancellationToken), kafka);
+        var cluster = new Cluster(plan, postgres, await PostgresDatabase.CreateAsync(postgres, cancellationToken), kafka);
         try
         {
             // The coordinator first: its migrations are done before the others look. Then all at once, as after a power cut.
@@ -107,15 +105,10 @@ public sealed class Cluster : IAsyncDisposable
         AddAsync(_coordinators, "coordinator", settings, cancellationToken);
 
     /// <summary>The process whose attempt of the job runs now, by the row; null while none does.</summary>
-    public async Task<ServerProcess?> RunnerAsync(string job, CancellationToken cancellationToken)
-    {
-        await using var source = NpgsqlDataSource.Create(_connection + ";Pooling=false");
-        await using var command = source.CreateCommand("SELECT worker FROM jobs WHERE id = $1 AND state = 1");
-        command.Parameters.Add(new NpgsqlParameter { Value = job });
-        return await command.ExecuteScalarAsync(cancellationToken) is string owner
+    public async Task<ServerProcess?> RunnerAsync(string job) =>
+        await Database.ReadAsync<object?>("SELECT worker FROM jobs WHERE id = $1 AND state = 1", job) is string owner
             ? _workers.Find(w => w.IsRunning && owner.EndsWith($"/{w.Id}", StringComparison.Ordinal))
             : null;
-    }
 
     public async ValueTask DisposeAsync()
     {
@@ -142,7 +135,7 @@ public sealed class Cluster : IAsyncDisposable
         var settings = new Dictionary<string, string>
         {
             ["MYELIN_ROLES"] = name,
-            ["MYELIN_STORAGE_CONNECTION"] = _connection,
+            ["MYELIN_STORAGE_CONNECTION"] = Database.Connection,
             ["MYELIN_STORAGE_COORDINATOR_LEASE"] = "2s",
             ["MYELIN_BUS_KAFKA_BOOTSTRAP"] = Kafka.Bootstrap,
             ["MYELIN_BUS_KAFKA_PREFIX"] = _prefix,

@@ -40,17 +40,17 @@ internal sealed class PostgresDatabase
 
     public async Task ExecuteAsync(string sql)
     {
-        await using var connection = new NpgsqlConnection(Connection + ";Pooling=false");
-        await connection.OpenAsync();
-        await using var command = new NpgsqlCommand(sql, connection);
+        await using var source = NpgsqlDataSource.Create(Connection + ";Pooling=false");
+        await using var command = source.CreateCommand(sql);
         await command.ExecuteNonQueryAsync();
     }
 
-    public async Task<T> ReadAsync<T>(string sql)
+    /// <summary>The first column of the first row; null where there is none.</summary>
+    public async Task<T> ReadAsync<T>(string sql, params string[] arguments)
     {
-        await using var connection = new NpgsqlConnection(Connection + ";Pooling=false");
-        await connection.OpenAsync();
-        await using var command = new NpgsqlCommand(sql, connection);
+        await using var source = NpgsqlDataSource.Create(Connection + ";Pooling=false");
+        await using var command = source.CreateCommand(sql);
+        command.Parameters.AddRange(arguments.Select(argument => new NpgsqlParameter { Value = argument }).ToArray());
         return (T)(await command.ExecuteScalarAsync())!;
     }
 }

@@ -1,5 +1,4 @@
 using Myelin.Testing;
-using Npgsql;
 
 namespace Myelin.EndToEnd.Distributed;
 
@@ -9,7 +8,7 @@ namespace Myelin.EndToEnd.Distributed;
 /// </summary>
 internal sealed class JobAudit(Cluster cluster)
 {
-    public Task StartAsync() => ExecuteAsync(
+    public Task StartAsync() => cluster.Database.ExecuteAsync(
         """
         CREATE TABLE audit (n bigserial PRIMARY KEY, id text NOT NULL, was smallint NOT NULL, is_now smallint NOT NULL);
         CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (id, was, is_now) VALUES (NEW.id, OLD.state, NEW.state); RETURN NEW; END $$;
@@ -40,34 +39,9 @@ internal sealed class JobAudit(Cluster cluster)
     /// <summary>Ids of a key's jobs in the order in which they were accepted.</summary>
     public Task<List<string>> OfKeyAsync(string key) => TextsAsync("SELECT id FROM jobs WHERE key = $1 ORDER BY seq", key);
 
-    public Task<long> CountAsync(string sql) => RunAsync(async command => (long)(await command.ExecuteScalarAsync())!, sql);
+    public Task<long> CountAsync(string sql) => cluster.Database.ReadAsync<long>(sql);
 
-    /// <summary>The first column of every row.</summary>
-    public Task<List<string>> TextsAsync(string sql, params string[] arguments) => RunAsync(
-        async command =>
-        {
-            foreach (var argument in arguments)
-            {
-                command.Parameters.Add(new NpgsqlParameter { Value = argument });
-            }
-
-            var rows = new List<string>();
-            await using var reader = await command.ExecuteReaderAsync();
-            while (await reader.ReadAsync())
-            {
-                rows.Add(reader.GetString(0));
-            }
-
-            return rows;
-        },
-        sql);
-
-    private Task<int> ExecuteAsync(string sql) => RunAsync(command => command.ExecuteNonQueryAsync(), sql);
-
-    private async Task<T> RunAsync<T>(Func<NpgsqlCommand, Task<T>> run, string sql)
-    {
-        await using var source = NpgsqlDataSource.Create(cluster.Connection + ";Pooling=false");
-        await using var command = source.CreateCommand(sql);
-        return await run(command);
-    }
+    /// <summary>The one column of every row.</summary>
+    public async Task<List<string>> TextsAsync(string sql, params string[] arguments) =>
+        [.. await cluster.Database.ReadAsync<string[]>($"SELECT ARRAY({sql})", arguments)];
 }

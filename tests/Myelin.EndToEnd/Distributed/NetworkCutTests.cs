@@ -16,7 +16,7 @@ public sealed class NetworkCutTests
     {
         await using var cluster = await Cluster.StartAsync(new ClusterPlan { Gateways = 1, Workers = 0 }, Token);
         await using var proxy = new CuttableProxy(cluster.Postgres.Port);
-        var through = new NpgsqlConnectionStringBuilder(cluster.Connection) { Port = proxy.Port }.ConnectionString;
+        var through = new NpgsqlConnectionStringBuilder(cluster.Database.Connection) { Port = proxy.Port }.ConnectionString;
         var cut = await cluster.AddWorkerAsync(Token, new Dictionary<string, string> { ["MYELIN_STORAGE_CONNECTION"] = through });
         var client = cluster.Gateways[0].Client();
         var job = await client.SubmitAsync(ClusterCalls.Picture(steps: 150), Token);

@@ -74,7 +74,7 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
         var client = Cluster.Gateways[0].Client();
         var submitted = await client.SubmitAsync(ClusterCalls.Picture(steps: 150), Token);
         (await client.StepAsync(submitted.Id, 3, Token)).State.ShouldBe(JobState.Running);
-        var runner = await Cluster.RunnerAsync(submitted.Id, Token);
+        var runner = await Cluster.RunnerAsync(submitted.Id);
 
         await runner.ShouldNotBeNull().KillAsync();
         var ended = await client.WaitAsync(submitted.Id, Token);
@@ -97,7 +97,7 @@ public sealed class RolesTests(ClusterFixture fixture) : IClassFixture<ClusterFi
         {
             foreach (var job in submitted)
             {
-                taken = await Cluster.RunnerAsync(job.Id, Token) == late ? job.Id : taken;
+                taken = await Cluster.RunnerAsync(job.Id) == late ? job.Id : taken;
             }
 
             return taken.Length > 0;
