@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
 using System.Text.Json;
 using Myelin.Client;
+using Myelin.EndToEnd.Operations;
 using Myelin.Protocol;
 using Myelin.Testing;
 using Shouldly;
@@ -80,24 +80,8 @@ public sealed class LocalClusterTests : IAsyncLifetime
             var healthy = panel.GetProperty("title").GetString() is "Workers that take work" or "Hints that wait for a worker" or "Messages read" or "Brokers answer" or "Processor by process";
             foreach (var target in panel.GetProperty("targets").EnumerateArray())
             {
-                await HasDataAsync(http, target.GetProperty("expr").GetString()!, healthy);
+                await Prometheus.EvaluatesAsync(http, target.GetProperty("expr").GetString()!, healthy);
             }
-        }
-    }
-
-    private static async Task HasDataAsync(HttpClient http, string expression, bool wanted)
-    {
-        for (var waited = Stopwatch.StartNew(); ; await Task.Delay(500, Token))
-        {
-            using var answer = await http.GetAsync(new Uri($"/api/v1/query?query={Uri.EscapeDataString(expression)}", UriKind.Relative), Token);
-            var text = await answer.Content.ReadAsStringAsync(Token);
-            answer.StatusCode.ShouldBe(HttpStatusCode.OK, $"{expression}\n{text}");
-            if (!wanted || JsonDocument.Parse(text).RootElement.GetProperty("data").GetProperty("result").GetArrayLength() > 0)
-            {
-                return;
-            }
-
-            waited.Elapsed.ShouldBeLessThan(TimeSpan.FromMinutes(2), $"no data for {expression}");
         }
     }
 

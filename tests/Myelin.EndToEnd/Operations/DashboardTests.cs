@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -12,8 +11,6 @@ namespace Myelin.EndToEnd.Operations;
 /// <summary>Every expression of the dashboards and the alerts, evaluated by a real Prometheus over a real server.</summary>
 public sealed partial class DashboardTests
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);
-
     /// <summary>What a healthy server with a few successful jobs has no series for.</summary>
     private static readonly string[] s_onlyInTrouble = ["rejected", "retries", "lost_leases", "failure", "Failed"];
 
@@ -40,7 +37,7 @@ public sealed partial class DashboardTests
         try
         {
             using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
-            await EvaluatesAsync(http, "up == 1", hasData: true);
+            await Prometheus.EvaluatesAsync(http, "up == 1", hasData: true);
             var work = WorkAsync(server.Http, ended.Token); // rates need points before and after
             var dashboard = JsonDocument.Parse(await File.ReadAllTextAsync(Deploy("grafana/dashboards/myelin.json"))).RootElement;
             var expressions = dashboard.GetProperty("panels").EnumerateArray()
@@ -50,7 +47,7 @@ public sealed partial class DashboardTests
             expressions.Count.ShouldBeGreaterThan(15);
             foreach (var expression in expressions)
             {
-                await EvaluatesAsync(http, expression, hasData: !s_onlyInTrouble.Any(expression.Contains));
+                await Prometheus.EvaluatesAsync(http, expression, hasData: !s_onlyInTrouble.Any(expression.Contains));
             }
 
             var rules = JsonDocument.Parse(await http.GetStringAsync("/api/v1/rules")).RootElement.GetProperty("data").GetProperty("groups")[0].GetProperty("rules");
@@ -77,35 +74,6 @@ public sealed partial class DashboardTests
             await Task.Delay(200, cancellationToken);
         }
     }
-
-    private static async Task EvaluatesAsync(HttpClient http, string expression, bool hasData)
-    {
-        for (var clock = Stopwatch.StartNew(); ; await Task.Delay(250))
-        {
-            var text = "";
-            try
-            {
-                using var answer = await http.GetAsync($"/api/v1/query?query={Uri.EscapeDataString(expression)}");
-                text = await answer.Content.ReadAsStringAsync();
-                answer.StatusCode.ShouldBe(HttpStatusCode.OK, $"{expression}\n{text}");
-                if (!hasData || Numbers(text).Any())
-                {
-                    return;
-                }
-            }
-            catch (HttpRequestException) when (clock.Elapsed < s_patience)
-            {
-                continue; // it still starts
-            }
-
-            clock.Elapsed.ShouldBeLessThan(s_patience, $"no data for {expression}: {text}");
-        }
-    }
-
-    private static IEnumerable<double> Numbers(string answer) =>
-        JsonDocument.Parse(answer).RootElement.GetProperty("data").GetProperty("result").EnumerateArray()
-            .Select(r => double.Parse(r.GetProperty("value")[1].GetString()!, CultureInfo.InvariantCulture))
-            .Where(double.IsFinite);
 
     private static string Deploy(string file) => Path.Combine(Shared.Root, "deploy", file);
 
