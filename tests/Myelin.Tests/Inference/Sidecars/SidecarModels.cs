@@ -80,6 +80,7 @@ internal sealed class SidecarModels : IAsyncDisposable
 
     private readonly TemporaryFolder _folder = new();
     private readonly ListLoggerFactory _log = new();
+    private readonly List<IRuntimeSource> _sources = [];
     private SidecarSupervisor? _supervisor;
 
     public SidecarModels(SidecarOptions? options = null)
@@ -122,6 +123,13 @@ internal sealed class SidecarModels : IAsyncDisposable
         return ModelFolder.Load(Path.Combine(_folder.Path, name))[^1];
     }
 
+    /// <summary>The network of a source that ends with these models.</summary>
+    public async Task<IRuntime> RunAsync(ModelDefinition definition)
+    {
+        _sources.Add(await OpenAsync(definition));
+        return await _sources[^1].OpenAsync("model.onnx", TestContext.Current.CancellationToken);
+    }
+
     public async Task<IRuntimeSource> OpenAsync(ModelDefinition definition) =>
         await Supervisor.OpenAsync(definition, TestContext.Current.CancellationToken);
 
@@ -139,6 +147,11 @@ internal sealed class SidecarModels : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        foreach (var source in _sources)
+        {
+            await source.DisposeAsync();
+        }
+
         if (_supervisor is not null)
         {
             await _supervisor.DisposeAsync();

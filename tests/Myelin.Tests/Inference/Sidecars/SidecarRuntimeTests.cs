@@ -21,8 +21,7 @@ public sealed class SidecarRuntimeTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write(sidecar: $"transport: {transport}");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         var before = await SidecarModels.CallAsync(runtime, "pid");
 
         var after = await SidecarModels.CallAsync(runtime, "crashonce", 1);
@@ -37,8 +36,7 @@ public sealed class SidecarRuntimeTests
     public async Task Infer_CrashWithInputsInTheRing_GivesTheNextProcessTheSameBytes()
     {
         await using var models = new SidecarModels();
-        await using var source = await models.OpenAsync(models.Write());
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(models.Write());
         using var mark = SidecarModels.Number("crashonce", 2);
         using var big = runtime.Rent("big", ElementType.UInt8, 1 << 20);
         big.Bytes.Span.Fill(3);
@@ -57,8 +55,7 @@ public sealed class SidecarRuntimeTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write();
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
 
         var fault = await Should.ThrowAsync<RuntimeException>(() => SidecarModels.CallAsync(runtime, "crash"));
 
@@ -97,8 +94,7 @@ public sealed class SidecarRuntimeTests
         await using var models = new SidecarModels();
         models.Options = models.Options with { HealthInterval = TimeSpan.FromMilliseconds(200), HealthTimeout = TimeSpan.FromSeconds(1) };
         var definition = models.Write(sidecar: $"transport: {transport}\ncallTimeout: 500ms");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         var before = await SidecarModels.CallAsync(runtime, "pid");
 
         // Stopped as by a debugger: neither call nor ping is answered any more.
@@ -115,8 +111,7 @@ public sealed class SidecarRuntimeTests
     public async Task Infer_ModelThatNeverReturns_GetsADeadlineErrorAndAFreshProcess(string transport)
     {
         await using var models = new SidecarModels();
-        await using var source = await models.OpenAsync(models.Write(sidecar: $"transport: {transport}\ncallTimeout: 1s"));
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(models.Write(sidecar: $"transport: {transport}\ncallTimeout: 1s"));
         var before = await SidecarModels.CallAsync(runtime, "pid");
 
         var fault = await Should.ThrowAsync<RuntimeException>(() => SidecarModels.CallAsync(runtime, "hang"));
@@ -132,8 +127,7 @@ public sealed class SidecarRuntimeTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write();
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(s_token);
 
         var call = SidecarModels.CallAsync(runtime, "sleep", 60_000, cancel.Token);
@@ -150,8 +144,7 @@ public sealed class SidecarRuntimeTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write(top: "instances: {count: 3}");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         var pids = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => SidecarModels.CallAsync(runtime, "sleep", 200)));
         pids.Distinct().Count().ShouldBe(3);
 
@@ -167,8 +160,7 @@ public sealed class SidecarRuntimeTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write();
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         var pid = await SidecarModels.CallAsync(runtime, "pid");
         var running = SidecarModels.CallAsync(runtime, "sleep", 500);
 
@@ -197,8 +189,7 @@ public sealed class SidecarRuntimeTests
         {
             Sidecar = new ModelSidecar { Addresses = [a.Address, b.Address], StartTimeout = TimeSpan.FromSeconds(20) },
         };
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         (await Pids(runtime)).Order().ShouldBe(new long[] { a.Pid, b.Pid }.Order());
 
         var lost = a.Pid;

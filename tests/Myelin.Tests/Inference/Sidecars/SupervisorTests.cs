@@ -21,8 +21,7 @@ public sealed class SupervisorTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write(sidecar: $"transport: {transport}");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
 
         using var x = Tensor.Of<float>("x", ElementType.Float32, [1, 2, 3], 3);
         using var outputs = await runtime.InferAsync([x], s_token);
@@ -63,8 +62,7 @@ public sealed class SupervisorTests
         Environment.SetEnvironmentVariable("MYELIN_TEST_SECRET", "hunter2");
         await using var models = new SidecarModels();
         var definition = models.Write(sidecar: "memory: 4GiB");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
 
         using var ask = SidecarModels.Number("environment", 0);
         using var outputs = await runtime.InferAsync([ask], s_token);
@@ -144,8 +142,7 @@ public sealed class SupervisorTests
     public async Task Start_NetworkOfAnotherName_IsTakenWhereItIsTheOnlyOne()
     {
         await using var models = new SidecarModels();
-        await using var source = await models.OpenAsync(models.Write(network: "resnet"));
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(models.Write(network: "resnet"));
 
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1);
     }
@@ -180,8 +177,7 @@ public sealed class SupervisorTests
     {
         await using var models = new SidecarModels();
         var definition = models.Write(sidecar: "memory: 128MiB");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         var limits = models.Supervisor.Find(definition)!.Endpoints.Single().Limits;
         limits.ShouldBeOneOf("cgroup", "rlimit");
         (await SidecarModels.CallAsync(runtime, "memory", 16 << 20)).ShouldBeGreaterThan(1);
@@ -215,8 +211,7 @@ public sealed class SupervisorTests
     public async Task Start_DeviceOfTheModel_IsAllThatTheSidecarSees()
     {
         await using var models = new SidecarModels();
-        await using var source = await models.OpenAsync(models.Write(top: "instances: {device: 'cuda:1'}"));
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(models.Write(top: "instances: {device: 'cuda:1'}"));
 
         using var ask = SidecarModels.Number("environment", 0);
         using var outputs = await runtime.InferAsync([ask], s_token);
@@ -231,8 +226,7 @@ public sealed class SupervisorTests
         await using var models = new SidecarModels();
         var definition = models.Write();
         definition = definition with { Sidecar = definition.Sidecar! with { Command = ["/usr/bin/python3", "serve.py", "--listen", "http://127.0.0.1:{port}"] } };
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
 
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldBe(models.Supervisor.Find(definition)!.Endpoints.Single().Pid!.Value);
         models.Supervisor.Find(definition)!.Transport.ShouldBe("http");
@@ -249,8 +243,7 @@ public sealed class SupervisorTests
         {
             Sidecar = new ModelSidecar { Command = [Path.Combine(AppContext.BaseDirectory, "Myelin.TestSidecar")], Transport = transport, Model = "double" },
         };
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
         using var x = Tensor.Of<float>("x", ElementType.Float32, [1, 2, 3], 3);
         var pid = models.Supervisor.Find(definition)!.Endpoints.Single().Pid!.Value;
 
@@ -281,8 +274,7 @@ public sealed class SupervisorTests
         await using var models = new SidecarModels();
         System.Diagnostics.Process.Start("chmod", ["755", models.Root]).WaitForExit();
         var definition = models.Write(sidecar: "user: nobody");
-        await using var source = await models.OpenAsync(definition);
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
 
         using var ask = SidecarModels.Number("environment", 0);
         using var outputs = await runtime.InferAsync([ask], s_token);
