@@ -141,8 +141,7 @@ internal static class Distributed
 
     private static async Task FillAsync(Deployment deployment, int depth)
     {
-        var request = Post(deployment.Gateways[0], "/v1/jobs", "low");
-        var load = new HttpLoad(deployment.Gateways[0], request);
+        var load = new HttpLoad(deployment.Gateways[0], Post("/v1/jobs", "low"));
         for (var queued = 0; queued < depth;)
         {
             queued += (await load.RunAsync(64, TimeSpan.FromSeconds(depth > 10_000 ? 2 : 0.2))).Statuses.GetValueOrDefault(202);
@@ -151,7 +150,7 @@ internal static class Distributed
 
     private static async Task<double> ThroughputAsync(Deployment deployment, int clients)
     {
-        var loads = deployment.Gateways.Select(gateway => new HttpLoad(gateway, Post(gateway, "/v1/jobs?wait=30s", "normal"))).ToList();
+        var loads = deployment.Gateways.Select(gateway => new HttpLoad(gateway, Post("/v1/jobs?wait=30s", "normal"))).ToList();
         var each = Math.Max(1, clients / loads.Count);
         await Task.WhenAll(loads.Select(load => load.RunAsync(each, TimeSpan.FromSeconds(3))));
         var results = await Task.WhenAll(loads.Select(load => load.RunAsync(each, s_duration)));
@@ -159,7 +158,7 @@ internal static class Distributed
     }
 
     /// <summary>Submits at a steady rate and reads from the ended jobs when they were accepted, started, ended.</summary>
-    private static async Task<(double[] Starts, double[] Ends)> LatenciesAsync(Deployment deployment, double rate, TimeSpan duration, string priority)
+    private static async Task<(List<double> Starts, List<double> Ends)> LatenciesAsync(Deployment deployment, double rate, TimeSpan duration, string priority)
     {
         using var http = new HttpClient();
         var (clock, ids) = (Stopwatch.StartNew(), new List<Task<(Uri Gateway, string Id)>>());
@@ -187,7 +186,7 @@ internal static class Distributed
             ends.Add((job.EndedAt!.Value - job.CreatedAt).TotalMilliseconds);
         }
 
-        return ([.. starts.Order()], [.. ends.Order()]);
+        return (starts, ends);
     }
 
     private static async Task<(Uri Gateway, string Id)> SubmitAsync(HttpClient http, Uri gateway, string priority, Deployment deployment)
@@ -259,14 +258,9 @@ internal static class Distributed
 
     private static string Prioritised(string priority) => Body.Replace("{\"model\"", $"{{\"priority\":\"{priority}\",\"model\"", StringComparison.Ordinal);
 
-    private static byte[] Post(Uri gateway, string path, string priority) => Encoding.ASCII.GetBytes(
-        $"POST {path} HTTP/1.1\r\nHost: {gateway.Authority}\r\nContent-Type: application/json\r\nContent-Length: {Prioritised(priority).Length}\r\n\r\n{Prioritised(priority)}");
+    private static byte[] Post(string path, string priority) => Jobs.Request(path, "application/json", Encoding.UTF8.GetBytes(Prioritised(priority)));
 
-    private static double At(IReadOnlyCollection<double> values, double share)
-    {
-        var sorted = values.Order().ToArray();
-        return sorted[(int)Math.Min(sorted.Length - 1, sorted.Length * share)];
-    }
+    private static double At(IEnumerable<double> values, double share) => LoadResult.Percentile([.. values.Order()], share);
 
     /// <param name="Gateways">Where jobs are submitted.</param>
     /// <param name="Parts">Everything that runs, in the order of its end.</param>

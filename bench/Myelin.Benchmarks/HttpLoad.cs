@@ -134,5 +134,7 @@ internal sealed record LoadResult(double[] Latencies, Dictionary<int, int> Statu
 {
     public double PerSecond => Latencies.Length / Elapsed.TotalSeconds;
 
-    public double Percentile(double share) => Latencies[(int)Math.Min(Latencies.Length - 1, Latencies.Length * share)];
+    public double Percentile(double share) => Percentile(Latencies, share);
+
+    public static double Percentile(double[] sorted, double share) => sorted[(int)Math.Min(sorted.Length - 1, sorted.Length * share)];
 }

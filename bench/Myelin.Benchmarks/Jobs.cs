@@ -179,7 +179,7 @@ internal static class Jobs
         return (await form.ReadAsByteArrayAsync(), form.Headers.ContentType!.ToString());
     }
 
-    private static byte[] Request(string path, string contentType, byte[] body) =>
+    public static byte[] Request(string path, string contentType, byte[] body) =>
         [.. Encoding.ASCII.GetBytes($"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {contentType}\r\nContent-Length: {body.Length}\r\n\r\n"), .. body];
 
     /// <summary>How often a second this disk makes 4 kB durable, one after the other.</summary>
