@@ -49,14 +49,14 @@ internal sealed partial class JobSubmitEndpoint(
 
         return result.Status switch
         {
-            SubmitStatus.Accepted when wait > TimeSpan.Zero => await WaitAsync(context, result.Job!, wait),
+            SubmitStatus.Accepted when wait > TimeSpan.Zero => await WaitAsync(context, result.Job!, wait, cancels: context.Request.Query["keep"] is not ["true" or "1"]),
             SubmitStatus.Accepted => Accepted(jobs.Describe(result.Job!, result.Position)),
             SubmitStatus.Repeated => await RepeatAsync(context, result.Job!, wait),
             _ => SubmitProblems.Of(result, model),
         };
     }
 
-    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> WaitAsync(HttpContext context, JobRecord job, TimeSpan wait)
+    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> WaitAsync(HttpContext context, JobRecord job, TimeSpan wait, bool cancels)
     {
         // A shutdown ends the wait, not the job: it goes on after the restart.
         using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
@@ -68,14 +68,10 @@ internal sealed partial class JobSubmitEndpoint(
         {
             return Accepted(jobs.Describe(job, position: null));
         }
-        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        catch (OperationCanceledException) when (cancels && context.RequestAborted.IsCancellationRequested)
         {
-            if (context.Request.Query["keep"] is not ["true" or "1"])
-            {
-                LogLeft(logger, job.Id);
-                await jobs.CancelAsync(job.Id, CancellationToken.None);
-            }
-
+            LogLeft(logger, job.Id);
+            await jobs.CancelAsync(job.Id, CancellationToken.None);
             throw;
         }
     }
@@ -83,20 +79,7 @@ internal sealed partial class JobSubmitEndpoint(
     private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> RepeatAsync(HttpContext context, JobRecord job, TimeSpan wait)
     {
         context.Response.Headers["Idempotency-Replayed"] = "true";
-        if (wait <= TimeSpan.Zero || job.State.IsEnd())
-        {
-            return Answer(job);
-        }
-
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
-        try
-        {
-            return Answer(await jobs.WaitAsync(job.Id, wait, either.Token) ?? job);
-        }
-        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
-        {
-            return Accepted(jobs.Describe(job, position: null));
-        }
+        return wait <= TimeSpan.Zero || job.State.IsEnd() ? Answer(job) : await WaitAsync(context, job, wait, cancels: false);
     }
 
     private Results<Reply<Job>, AcceptedReply<Job>, ProblemResult> Answer(JobRecord job) =>
