@@ -1,3 +1,4 @@
+using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Server.Accounts;
@@ -5,7 +6,7 @@ namespace Myelin.Server.Accounts;
 /// <summary>The SQL of API keys, for the server's database and for the <c>keys</c> command's own session.</summary>
 internal static class KeyStatements
 {
-    private const string Columns = "SELECT id, hash, tenant, name, scopes, created_at, last_used_at, revoked_at FROM api_keys";
+    public const string Select = "SELECT id, hash, tenant, name, scopes, created_at, last_used_at, revoked_at FROM api_keys";
 
     public static bool Add(SqliteSession session, ApiKey key)
     {
@@ -22,7 +23,7 @@ internal static class KeyStatements
 
     public static ApiKey? Find(SqliteSession session, string id)
     {
-        using var row = session.Prepare(Columns + " WHERE id = ?1");
+        using var row = session.Prepare(Select + " WHERE id = ?1");
         row.Bind(1, id);
         return row.Step() ? Read(row) : null;
     }
@@ -30,7 +31,7 @@ internal static class KeyStatements
     public static IReadOnlyList<ApiKey> List(SqliteSession session)
     {
         var keys = new List<ApiKey>();
-        using var rows = session.Prepare(Columns + " ORDER BY created_at, id");
+        using var rows = session.Prepare(Select + " ORDER BY created_at, id");
         while (rows.Step())
         {
             keys.Add(Read(rows));
@@ -61,10 +62,10 @@ internal static class KeyStatements
         return row.Step();
     }
 
-    private static ApiKey Read(SqliteCursor row) => new()
+    public static ApiKey Read<TRow>(TRow row) where TRow : IRow, allows ref struct => new()
     {
         Id = row.Text(0),
-        Hash = row.Bytes(1).ToArray(),
+        Hash = row.Copy(1),
         Tenant = row.Text(2),
         Name = row.Text(3),
         Scopes = (Scopes)row.Int32(4),

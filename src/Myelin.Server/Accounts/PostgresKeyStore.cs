@@ -6,8 +6,6 @@ namespace Myelin.Server.Accounts;
 /// <summary>Keys in the database that all gateways share. An id that was never made is found nowhere, whatever its text.</summary>
 internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
 {
-    private const string Select = "SELECT id, hash, tenant, name, scopes, created_at, last_used_at, revoked_at FROM api_keys";
-
     public async ValueTask AddAsync(ApiKey key, CancellationToken cancellationToken) => await pool.ExecuteAsync(
         Repeat.Never,
         "INSERT INTO api_keys (id, hash, tenant, name, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -23,10 +21,10 @@ internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
         cancellationToken).ConfigureAwait(false);
 
     public async ValueTask<ApiKey?> FindAsync(string id, CancellationToken cancellationToken) =>
-        (await ReadAsync(Select + " WHERE id = $1", p => p.AddText(id), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+        (await ReadAsync(KeyStatements.Select + " WHERE id = $1", p => p.AddText(id), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
 
     public async ValueTask<IReadOnlyList<ApiKey>> ListAsync(CancellationToken cancellationToken) =>
-        await ReadAsync(Select + " ORDER BY created_at, id", _ => { }, cancellationToken).ConfigureAwait(false);
+        await ReadAsync(KeyStatements.Select + " ORDER BY created_at, id", _ => { }, cancellationToken).ConfigureAwait(false);
 
     public async ValueTask<bool> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) =>
         await MarkAsync("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", id, at, cancellationToken).ConfigureAwait(false);
@@ -35,19 +33,7 @@ internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
         await MarkAsync("UPDATE api_keys SET last_used_at = $2 WHERE id = $1", id, at, cancellationToken).ConfigureAwait(false);
 
     public async ValueTask<bool> AnyAsync(CancellationToken cancellationToken) =>
-        (await ReadAsync(Select + " WHERE revoked_at IS NULL LIMIT 1", _ => { }, cancellationToken).ConfigureAwait(false)).Count > 0;
-
-    private static ApiKey Read(NpgsqlDataReader row) => new()
-    {
-        Id = row.GetString(0),
-        Hash = row.GetFieldValue<byte[]>(1),
-        Tenant = row.GetString(2),
-        Name = row.GetString(3),
-        Scopes = (Scopes)row.GetInt32(4),
-        Created = row.TimeOrNull(5)!.Value,
-        LastUsed = row.TimeOrNull(6),
-        Revoked = row.TimeOrNull(7),
-    };
+        (await ReadAsync(KeyStatements.Select + " WHERE revoked_at IS NULL LIMIT 1", _ => { }, cancellationToken).ConfigureAwait(false)).Count > 0;
 
     private async Task<bool> MarkAsync(string sql, string id, DateTimeOffset at, CancellationToken cancellationToken) =>
         !id.Contains('\0', StringComparison.Ordinal) && await pool.ExecuteAsync(
@@ -61,5 +47,5 @@ internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
             cancellationToken).ConfigureAwait(false) == 1;
 
     private Task<List<ApiKey>> ReadAsync(string sql, Action<NpgsqlParameterCollection> parameters, CancellationToken cancellationToken) =>
-        pool.QueryAsync(Repeat.Harmless, sql, parameters, Read, cancellationToken);
+        pool.QueryAsync(Repeat.Harmless, sql, parameters, static row => KeyStatements.Read(new PostgresRow(row)), cancellationToken);
 }

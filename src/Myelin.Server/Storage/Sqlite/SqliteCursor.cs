@@ -3,7 +3,7 @@ using SQLitePCL;
 namespace Myelin.Server.Storage.Sqlite;
 
 /// <summary>One use of a prepared statement: bind, step, read; disposing makes it ready for the next use.</summary>
-internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt statement)
+internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt statement) : IRow
 {
     public void Bind(int index, long value) => session.Check(raw.sqlite3_bind_int64(statement, index, value), "bind");
 
@@ -81,16 +81,13 @@ internal readonly ref struct SqliteCursor(SqliteSession session, sqlite3_stmt st
 
     public int Int32(int column) => raw.sqlite3_column_int(statement, column);
 
-    public DateTimeOffset Time(int column) => StoredTime.FromMicroseconds(Int64(column));
-
-    public DateTimeOffset? TimeOrNull(int column) => IsNull(column) ? null : Time(column);
+    public bool Flag(int column) => Int32(column) != 0;
 
     public string Text(int column) => raw.sqlite3_column_text(statement, column).utf8_to_string();
 
-    public string? TextOrNull(int column) => IsNull(column) ? null : Text(column);
-
-    /// <summary>Valid until the next step.</summary>
     public ReadOnlySpan<byte> Bytes(int column) => raw.sqlite3_column_blob(statement, column);
+
+    public byte[] Copy(int column) => Bytes(column).ToArray();
 
     public void Dispose()
     {

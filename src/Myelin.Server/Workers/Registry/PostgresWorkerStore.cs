@@ -48,22 +48,9 @@ internal sealed class PostgresWorkerStore(PostgresPool pool) : IWorkerStore
 
     public async ValueTask<IReadOnlyList<WorkerRow>> ListAsync(CancellationToken cancellationToken) => await pool.QueryAsync(
         Repeat.Harmless,
-        "SELECT id, host, address, socket, capacity, running, draining, started_at, seen_at, expires_at, revision FROM workers ORDER BY started_at, id",
+        WorkerRow.Select,
         _ => { },
-        static row => new WorkerRow
-        {
-            Id = row.GetString(0),
-            Host = row.GetString(1),
-            Address = row.TextOrNull(2),
-            Socket = row.TextOrNull(3),
-            Capacity = row.GetInt32(4),
-            Running = row.GetInt32(5),
-            Draining = row.GetInt32(6) != 0,
-            StartedAt = row.TimeOrNull(7)!.Value,
-            SeenAt = row.TimeOrNull(8)!.Value,
-            ExpiresAt = row.TimeOrNull(9)!.Value,
-            Revision = row.GetInt64(10),
-        },
+        static row => WorkerRow.Read(new PostgresRow(row)),
         cancellationToken).ConfigureAwait(false);
 
     public async ValueTask<IReadOnlyList<Model>?> ModelsAsync(string id, CancellationToken cancellationToken)

@@ -58,24 +58,10 @@ internal sealed class SqliteWorkerStore(SqliteDatabase database) : IWorkerStore
     private static IReadOnlyList<WorkerRow> List(SqliteSession session)
     {
         var workers = new List<WorkerRow>();
-        using var rows = session.Prepare(
-            "SELECT id, host, address, socket, capacity, running, draining, started_at, seen_at, expires_at, revision FROM workers ORDER BY started_at, id");
+        using var rows = session.Prepare(WorkerRow.Select);
         while (rows.Step())
         {
-            workers.Add(new WorkerRow
-            {
-                Id = rows.Text(0),
-                Host = rows.Text(1),
-                Address = rows.TextOrNull(2),
-                Socket = rows.TextOrNull(3),
-                Capacity = rows.Int32(4),
-                Running = rows.Int32(5),
-                Draining = rows.Int32(6) != 0,
-                StartedAt = rows.Time(7),
-                SeenAt = rows.Time(8),
-                ExpiresAt = rows.Time(9),
-                Revision = rows.Int64(10),
-            });
+            workers.Add(WorkerRow.Read(rows));
         }
 
         return workers;

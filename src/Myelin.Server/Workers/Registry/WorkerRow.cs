@@ -1,8 +1,14 @@
+using Myelin.Server.Storage;
+
 namespace Myelin.Server.Workers.Registry;
 
 /// <summary>What a worker says of itself: a row that it renews, and that counts for nothing once it is silent.</summary>
 internal sealed record WorkerRow
 {
+    /// <summary>All rows, as <see cref="Read"/> takes them.</summary>
+    public const string Select =
+        "SELECT id, host, address, socket, capacity, running, draining, started_at, seen_at, expires_at, revision FROM workers ORDER BY started_at, id";
+
     /// <summary>Of one life of one process.</summary>
     public required string Id { get; init; }
 
@@ -36,6 +42,21 @@ internal sealed record WorkerRow
 
     /// <summary>Every model it has, as <c>/v1/models</c> shows it there; empty in what <see cref="IWorkerStore.ListAsync"/> gives.</summary>
     public IReadOnlyList<Model> Models { get; init; } = [];
+
+    public static WorkerRow Read<TRow>(TRow row) where TRow : IRow, allows ref struct => new()
+    {
+        Id = row.Text(0),
+        Host = row.Text(1),
+        Address = row.TextOrNull(2),
+        Socket = row.TextOrNull(3),
+        Capacity = row.Int32(4),
+        Running = row.Int32(5),
+        Draining = row.Int32(6) != 0,
+        StartedAt = row.Time(7),
+        SeenAt = row.Time(8),
+        ExpiresAt = row.Time(9),
+        Revision = row.Int64(10),
+    };
 
     public bool IsLive(DateTimeOffset now) => !Draining && ExpiresAt > now;
 }

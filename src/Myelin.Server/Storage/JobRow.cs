@@ -1,12 +1,12 @@
 using Myelin.Server.Jobs;
 
-namespace Myelin.Server.Storage.Sqlite;
+namespace Myelin.Server.Storage;
 
 /// <summary>Reads the row of a job.</summary>
 internal static class JobRow
 {
     /// <param name="row">Holds <see cref="JobColumns.Names"/>.</param>
-    public static JobRecord Read(SqliteCursor row) => new()
+    public static JobRecord Read<TRow>(TRow row) where TRow : IRow, allows ref struct => new()
     {
         Sequence = row.Int64(0),
         Id = row.Text(1),
@@ -17,8 +17,8 @@ internal static class JobRow
         Attempt = row.Int32(6),
         Failures = row.Int32(7),
         EventId = row.Int64(8),
-        CancelRequested = row.Int32(9) != 0,
-        Purged = row.Int32(10) != 0,
+        CancelRequested = row.Flag(9),
+        Purged = row.Flag(10),
         CreatedAt = row.Time(11),
         NotBefore = row.TimeOrNull(12),
         Deadline = row.TimeOrNull(13),
@@ -37,10 +37,10 @@ internal static class JobRow
         Inputs = JobColumns.Blobs(row.Bytes(26)),
         Artifacts = JobColumns.Blobs(row.Bytes(27)),
         Error = JobColumns.Json(row.Bytes(28), JsonContext.Default.Problem),
-        Parameters = row.Bytes(29).ToArray(),
-        Result = row.IsNull(30) ? (ReadOnlyMemory<byte>?)null : row.Bytes(30).ToArray(),
+        Parameters = row.Copy(29),
+        Result = row.IsNull(30) ? (ReadOnlyMemory<byte>?)null : row.Copy(30),
     };
 
-    public static JobHint ReadHint(SqliteCursor row) => new(
+    public static JobHint ReadHint<TRow>(TRow row) where TRow : IRow, allows ref struct => new(
         row.Text(0), row.Int64(1), row.Text(2), (JobPriority)row.Int32(3), row.Text(4), row.TextOrNull(5), row.TimeOrNull(6), row.Int32(7));
 }
