@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Myelin.Testing;
 
-/// <summary>Waits by looking, for what has no signal.</summary>
+/// <summary>Waits by looking, for what has no signal; the longer it takes, the seldomer it looks.</summary>
 public static class Wait
 {
     /// <summary>Longer than anything takes that works, also on a machine with much else to do.</summary>
@@ -19,7 +19,7 @@ public static class Wait
     /// <inheritdoc cref="UntilAsync(Func{bool}, string, Func{string})"/>
     public static async Task UntilAsync(Func<Task<bool>> condition, [CallerArgumentExpression(nameof(condition))] string what = "", Func<string>? state = null)
     {
-        for (var clock = Stopwatch.StartNew(); !await condition(); await Task.Delay(20))
+        for (var clock = Stopwatch.StartNew(); !await condition(); await Task.Delay((int)Math.Clamp(clock.ElapsedMilliseconds / 10, 5, 100)))
         {
             if (clock.Elapsed > s_patience)
             {
