@@ -19,6 +19,9 @@ public sealed record ClusterPlan
 
     /// <summary>A Kafka broker of this cluster's own, that the test may kill; otherwise a prefix on the one that tests share.</summary>
     public bool OwnKafka { get; init; }
+
+    /// <summary>The server that every process runs at first.</summary>
+    public string Program { get; init; } = ServerProcess.Executable;
 }
 
 /// <summary>
@@ -149,7 +152,7 @@ public sealed class Cluster : IAsyncDisposable
             settings[key] = value;
         }
 
-        var process = new ServerProcess(Data, settings);
+        var process = new ServerProcess(Data, settings) { Program = _plan.Program };
         lock (role)
         {
             role.Add(process);

@@ -52,12 +52,18 @@ public sealed class KafkaBroker : IAsyncDisposable
     /// <param name="properties">Of the broker, beside the usual ones; separated by semicolons.</param>
     public static async Task<KafkaBroker> StartOwnAsync(string properties = "")
     {
+        var broker = new KafkaBroker(Require(), ServerProcess.FreePorts(2), properties);
+        await broker.StartAsync();
+        return broker;
+    }
+
+    /// <summary>The script that starts brokers. Skips the test where it, or what it needs, is not there.</summary>
+    internal static string Require()
+    {
         var script = Shared.Require("kafka", "kafka");
         Assert.SkipUnless(Path.Exists("/usr/lib/x86_64-linux-gnu/librdkafka.so.1"), "needs librdkafka (apt-get install librdkafka1; ./dev test does it as root)");
         Assert.SkipUnless(Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(p => File.Exists(Path.Combine(p, "java"))), "needs Java 17 or newer (apt-get install openjdk-17-jre-headless)");
-        var broker = new KafkaBroker(script, ServerProcess.FreePorts(2), properties);
-        await broker.StartAsync();
-        return broker;
+        return script;
     }
 
     public Task StartAsync() => RunAsync("start");

@@ -13,6 +13,9 @@ internal sealed class PostgresDatabase
 
     public string Connection { get; }
 
+    /// <summary>One that is there already.</summary>
+    public static PostgresDatabase Of(string connection) => new(connection);
+
     /// <summary>On the server that all tests share.</summary>
     public static async Task<PostgresDatabase> CreateAsync(CancellationToken cancellationToken) =>
         new(await (await PostgresServer.SharedAsync()).CreateDatabaseAsync(cancellationToken));

@@ -41,6 +41,9 @@ public sealed class ServerProcess : IAsyncDisposable
     /// <summary>A command that runs the server, such as <c>unshare -m</c>; the server's own command line is appended.</summary>
     public IReadOnlyList<string> Through { get; init; } = [];
 
+    /// <summary>What the next start runs: this build's server, or another version's.</summary>
+    public string Program { get; set; } = Executable;
+
     public int Id => _process!.Id;
 
     /// <summary>False before a start, after a kill, and once it ended by itself.</summary>
@@ -101,7 +104,7 @@ public sealed class ServerProcess : IAsyncDisposable
     /// <summary>Starts the process without waiting: for starts that are expected to fail.</summary>
     public void Launch(params string[] arguments)
     {
-        string[] command = [.. Through, Executable, .. arguments];
+        string[] command = [.. Through, Program, .. arguments];
         var start = new ProcessStartInfo(command[0], command[1..]) { RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (var (name, value) in _environment)
         {

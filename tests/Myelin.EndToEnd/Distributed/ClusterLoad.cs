@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
@@ -14,12 +15,20 @@ namespace Myelin.EndToEnd.Distributed;
 /// gateway, after a broken connection, 429 or 503. Most jobs are a tiny network's; every twentieth is a picture with an
 /// annotated picture as result; three of ten have a key, and those of one key come from one client.
 /// </summary>
-internal sealed class ClusterLoad(Cluster cluster, int jobs, int clients)
+/// <param name="gateways">Where they submit, by turns.</param>
+/// <param name="jobs">How many in all.</param>
+/// <param name="clients">How many at a time.</param>
+/// <param name="pause">Of each client after a submission.</param>
+internal sealed class ClusterLoad(IReadOnlyList<HttpClient> gateways, int jobs, int clients, TimeSpan pause = default)
 {
     private const string Iris = """{"inputs":[{"name":"input","shape":[1,4],"datatype":"FP32","data":[5.1,3.5,1.4,0.2]}]}""";
 
     private readonly byte[] _picture = File.ReadAllBytes(Path.Combine(Shared.Root, "samples", "sign.jpg"));
     private readonly ConcurrentDictionary<string, int> _repeats = [];
+    private readonly ConcurrentBag<double> _answers = [];
+
+    /// <summary>Milliseconds from each submission that was accepted to its answer.</summary>
+    public IReadOnlyCollection<double> Answers => _answers;
 
     /// <summary>Ids by Idempotency-Key.</summary>
     public ConcurrentDictionary<string, string> Accepted { get; } = [];
@@ -34,6 +43,21 @@ internal sealed class ClusterLoad(Cluster cluster, int jobs, int clients)
 
     public Task RunAsync(CancellationToken cancellationToken) => Task.WhenAll(Enumerable.Range(0, clients).Select(client => ClientAsync(client, cancellationToken)));
 
+    /// <summary>Every submission became one job, which succeeded once, after those of its key that came before.</summary>
+    public async Task CheckAsync(JobAudit audit, string logs)
+    {
+        Accepted.Count.ShouldBe(jobs);
+        Accepted.Values.Distinct().Count().ShouldBe(jobs, "two submissions became one job");
+        (await audit.CountAsync("SELECT count(*) FROM jobs")).ShouldBe(jobs, "a repeated submission became a second job");
+        (await audit.NotEndedOnceAsync()).ShouldBeEmpty(logs);
+        (await audit.UnsuccessfulAsync()).ShouldBeEmpty();
+        (await audit.OvertakenAsync()).ShouldBeEmpty();
+        foreach (var (key, ids) in Keys)
+        {
+            (await audit.OfKeyAsync(key)).ShouldBe(ids, $"the jobs of {key} were accepted in another order than submitted");
+        }
+    }
+
     private async Task ClientAsync(int client, CancellationToken cancellationToken)
     {
         for (var number = client; number < jobs; number += clients)
@@ -42,14 +66,16 @@ internal sealed class ClusterLoad(Cluster cluster, int jobs, int clients)
             var isPicture = number % 20 == 7;
             for (var attempt = 0; !Accepted.ContainsKey($"job-{number}"); attempt++)
             {
-                var gateway = cluster.Gateways[(number + attempt) % cluster.Gateways.Count];
-                if (await TrySubmitAsync(gateway.Http, number, key, isPicture, cancellationToken) is { } id)
+                var gateway = gateways[(number + attempt) % gateways.Count];
+                if (await TrySubmitAsync(gateway, number, key, isPicture, cancellationToken) is { } id)
                 {
                     Accepted[$"job-{number}"] = id;
                     if (key is not null)
                     {
                         Keys.GetOrAdd(key, _ => []).Add(id);
                     }
+
+                    await Task.Delay(pause, cancellationToken);
                 }
                 else
                 {
@@ -61,6 +87,7 @@ internal sealed class ClusterLoad(Cluster cluster, int jobs, int clients)
 
     private async Task<string?> TrySubmitAsync(HttpClient http, int number, string? key, bool isPicture, CancellationToken cancellationToken)
     {
+        var start = Stopwatch.GetTimestamp();
         try
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = isPicture ? Form(key) : Json(key) };
@@ -74,6 +101,7 @@ internal sealed class ClusterLoad(Cluster cluster, int jobs, int clients)
             }
 
             response.StatusCode.ShouldBe(HttpStatusCode.Accepted, text);
+            _answers.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
             return JsonSerializer.Deserialize(text, JsonContext.Default.Job)!.Id;
         }
         catch (Exception e) when (e is HttpRequestException or IOException or TaskCanceledException && !cancellationToken.IsCancellationRequested)

@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using Myelin.Testing;
+using Shouldly;
 
 namespace Myelin.EndToEnd.Distributed;
 
@@ -6,17 +8,35 @@ namespace Myelin.EndToEnd.Distributed;
 /// Every change of a job's state as PostgreSQL committed it, written down by a trigger: whatever the processes believe,
 /// here is what happened.
 /// </summary>
-internal sealed class JobAudit(Cluster cluster)
+internal sealed class JobAudit(PostgresDatabase database)
 {
-    public Task StartAsync() => cluster.Database.ExecuteAsync(
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(3);
+
+    public Task StartAsync() => database.ExecuteAsync(
         """
         CREATE TABLE audit (n bigserial PRIMARY KEY, id text NOT NULL, was smallint NOT NULL, is_now smallint NOT NULL);
         CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit (id, was, is_now) VALUES (NEW.id, OLD.state, NEW.state); RETURN NEW; END $$;
         CREATE TRIGGER audit AFTER UPDATE OF state ON jobs FOR EACH ROW WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION audit();
         """);
 
-    /// <summary>Jobs that are queued or running.</summary>
-    public Task<long> OpenAsync() => CountAsync("SELECT count(*) FROM jobs WHERE state < 2");
+    /// <summary>Waits until no job is queued or running, for as long as their number falls.</summary>
+    public async Task EndAllAsync(Func<string> logs)
+    {
+        for (var (open, since) = (long.MaxValue, Stopwatch.StartNew()); open > 0; await Task.Delay(500))
+        {
+            var now = await CountAsync("SELECT count(*) FROM jobs WHERE state < 2");
+            if (now < open)
+            {
+                (open, since) = (now, Stopwatch.StartNew());
+            }
+
+            since.Elapsed.ShouldBeLessThan(s_patience, $"{now} jobs do not end:\n{string.Join('\n', await UnsuccessfulAsync())}\n{logs()}");
+        }
+    }
+
+    /// <summary>Jobs that did not succeed, the first of them, with what is known of each.</summary>
+    public Task<List<string>> UnsuccessfulAsync() => TextsAsync(
+        "SELECT id || ' state ' || state || ' attempt ' || attempt || ' key ' || coalesce(key, '-') || ' ' || coalesce(convert_from(error, 'UTF8'), '') FROM jobs WHERE state <> 2 ORDER BY seq LIMIT 20");
 
     /// <summary>Jobs that did not end exactly once, or moved after their end.</summary>
     public Task<List<string>> NotEndedOnceAsync() => TextsAsync(
@@ -39,9 +59,9 @@ internal sealed class JobAudit(Cluster cluster)
     /// <summary>Ids of a key's jobs in the order in which they were accepted.</summary>
     public Task<List<string>> OfKeyAsync(string key) => TextsAsync("SELECT id FROM jobs WHERE key = $1 ORDER BY seq", key);
 
-    public Task<long> CountAsync(string sql) => cluster.Database.ReadAsync<long>(sql);
+    public Task<long> CountAsync(string sql) => database.ReadAsync<long>(sql);
 
     /// <summary>The one column of every row.</summary>
     public async Task<List<string>> TextsAsync(string sql, params string[] arguments) =>
-        [.. await cluster.Database.ReadAsync<string[]>($"SELECT ARRAY({sql})", arguments)];
+        [.. await database.ReadAsync<string[]>($"SELECT ARRAY({sql})", arguments)];
 }

@@ -13,29 +13,45 @@ public sealed class RollingRestartTests
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task EveryProcess_RestartedByTurns_NoCallAndNoStreamFails()
+    public Task EveryProcess_RestartedByTurns_NoCallAndNoStreamFails() => ReplaceAsync(ServerProcess.Executable, ServerProcess.Executable);
+
+    /// <summary><c>./dev upgrade</c> builds the earlier version and runs this: forward, half old and half new for a while, and back.</summary>
+    [Fact]
+    public async Task EveryProcess_UpgradedByTurnsAndBack_NoCallAndNoStreamFails()
     {
-        await using var cluster = await Cluster.StartAsync(new ClusterPlan { Gateways = 2, Workers = 2, Coordinators = 2 }, Token);
+        var previous = Environment.GetEnvironmentVariable("MYELIN_PREVIOUS_SERVER");
+        Assert.SkipUnless(previous is { Length: > 0 }, "needs another version's server, named in MYELIN_PREVIOUS_SERVER (./dev upgrade builds one)");
+        await ReplaceAsync(previous, ServerProcess.Executable, previous);
+    }
+
+    /// <param name="versions">The programs, each of which takes over from the one before.</param>
+    private static async Task ReplaceAsync(params string[] versions)
+    {
+        await using var cluster = await Cluster.StartAsync(new ClusterPlan { Gateways = 2, Workers = 2, Coordinators = 2, Program = versions[0] }, Token);
         using var stop = new CancellationTokenSource();
         var ended = new ConcurrentBag<Job>();
         var clients = Enumerable.Range(0, 4).Select(number => WorkAsync(cluster.Gateways[number % 2], ended, watch: number < 2, stop.Token)).ToList();
-        var restarted = 0;
+        var replaced = 0;
 
-        foreach (var process in cluster.All.ToList())
+        foreach (var version in versions[1..])
         {
-            var before = ended.Count;
-            (await process.TerminateAsync(TimeSpan.FromMinutes(1))).ShouldBe(0, process.Log);
-            await process.StartAsync(Token);
-            restarted++;
-            await Wait.UntilAsync(() => ended.Count >= before + 4 || clients.Exists(client => client.IsFaulted), state: () => cluster.Logs);
+            foreach (var process in cluster.All.ToList())
+            {
+                var before = ended.Count;
+                (await process.TerminateAsync(TimeSpan.FromMinutes(1))).ShouldBe(0, process.Log);
+                process.Program = version;
+                await process.StartAsync(Token);
+                replaced++;
+                await Wait.UntilAsync(() => ended.Count >= before + 4 || clients.Exists(client => client.IsFaulted), state: () => cluster.Logs);
+            }
         }
 
         await stop.CancelAsync();
         await Task.WhenAll(clients); // whatever a client could not do is thrown here
-        restarted.ShouldBe(6);
+        replaced.ShouldBe(6 * (versions.Length - 1));
         ended.ShouldAllBe(job => job.State == JobState.Succeeded);
         ended.Select(job => job.Id).ShouldBeUnique();
-        TestContext.Current.TestOutputHelper!.WriteLine($"{ended.Count} jobs ended over {restarted} restarts, {ended.Count(job => job.Attempt > 1)} of them at a further attempt");
+        TestContext.Current.TestOutputHelper!.WriteLine($"{ended.Count} jobs ended over {replaced} restarts, {ended.Count(job => job.Attempt > 1)} of them at a further attempt");
     }
 
     /// <summary>Submits, follows to the end (by events, or by asking), again. Nothing may throw.</summary>
