@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -82,9 +81,6 @@ internal sealed class JobsHost : IAsyncDisposable
         job.State.IsEnd().ShouldBeTrue($"still {job.State}");
         return job;
     }
-
-    public static Task UntilAsync(Func<bool> condition, Func<string>? state = null, [CallerArgumentExpression(nameof(condition))] string what = "") =>
-        Wait.UntilAsync(condition, what, state);
 
     public Task StopAsync() => _host.StopAsync();
 

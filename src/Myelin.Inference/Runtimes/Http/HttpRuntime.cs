@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net.Sockets;
 using System.Net;
 using Myelin.Inference.Runtimes.Oip;
 using Myelin.Protocol.Sidecars;
@@ -118,7 +119,7 @@ public sealed class HttpRuntime : IRuntime
         {
             throw Ended(fault, abort);
         }
-        catch (Exception fault) when (fault is HttpRequestException or IOException)
+        catch (Exception fault) when (fault is HttpRequestException or IOException or SocketException) // the last comes bare from the pool where a peer closes during connect
         {
             cancellationToken.ThrowIfCancellationRequested(); // the connection was closed because of it
             throw abort.IsCancellationRequested ? Ended(fault, abort) : HttpFault.Connection(_server.Name, fault);

@@ -62,19 +62,19 @@ public sealed class KafkaJobsTests : IDisposable
 
         // One runs, and it is of a class of its own: its late hint may still come. One waits, so that the worker knows of work and does not look into storage.
         await host.SubmitAsync(Submission(null, 0, "first"));
-        await JobsHost.UntilAsync(() => started.Count == 1);
+        await Wait.UntilAsync(() => started.Count == 1);
         var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
         await host.SubmitAsync(Submission(null, 1, "second") with { Priority = JobPriority.High });
-        await JobsHost.UntilAsync(() => Waiting(JobPriority.High, 1));
+        await Wait.UntilAsync(() => Waiting(JobPriority.High, 1));
         for (var i = 0; i < 40; i++)
         {
             await host.SubmitAsync(Submission(null, i, "low") with { Priority = JobPriority.Low });
         }
 
         // Five of them wait in memory, the others on the bus.
-        await JobsHost.UntilAsync(() => Waiting(JobPriority.Low, 5), () => $"{queue.Count} wait");
+        await Wait.UntilAsync(() => Waiting(JobPriority.Low, 5), state: () => $"{queue.Count} wait");
         var high = await host.SubmitAsync(Submission(null, 99, "high") with { Priority = JobPriority.High });
-        await JobsHost.UntilAsync(() => Waiting(JobPriority.High, 2), () => $"{queue.Count} wait");
+        await Wait.UntilAsync(() => Waiting(JobPriority.High, 2), state: () => $"{queue.Count} wait");
         queue.Count.ShouldBeLessThan(20, "the low ones wait on the bus");
         gate.Release(3);
         (await host.EndAsync(high.Id)).State.ShouldBe(JobState.Succeeded);
@@ -99,7 +99,7 @@ public sealed class KafkaJobsTests : IDisposable
         });
         await using var host = await StartAsync(await KafkaBroker.SharedAsync(), held, o => o with { Worker = o.Worker with { Concurrency = 1 } });
         var jobs = new List<JobRecord> { await host.SubmitAsync(Submission(null, 0, "first")) };
-        await JobsHost.UntilAsync(() => started.Count == 1);
+        await Wait.UntilAsync(() => started.Count == 1);
         for (var i = 0; i < 40; i++)
         {
             jobs.Add(await host.SubmitAsync(Submission(null, i, "low") with { Priority = JobPriority.Low }));
@@ -107,7 +107,7 @@ public sealed class KafkaJobsTests : IDisposable
         }
 
         var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
-        await JobsHost.UntilAsync(() => queue.Count >= 80, () => $"{queue.Count} wait");
+        await Wait.UntilAsync(() => queue.Count >= 80, state: () => $"{queue.Count} wait");
         gate.Release(100);
         foreach (var job in jobs)
         {
@@ -152,7 +152,7 @@ public sealed class KafkaJobsTests : IDisposable
 
         await hints.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
         ActivityContext.Parse(hints.Current.Headers!["traceparent"], null).TraceId.ToString().ShouldBe(trace);
-        await JobsHost.UntilAsync(() => runs.Any(r => r.TraceId.ToString() == trace));
+        await Wait.UntilAsync(() => runs.Any(r => r.TraceId.ToString() == trace));
         await stop.CancelAsync();
     }
 
@@ -211,13 +211,13 @@ public sealed class KafkaJobsTests : IDisposable
                 }
             },
             Token);
-        await JobsHost.UntilAsync(() => runs.Count > 20);
+        await Wait.UntilAsync(() => runs.Count > 20);
         await broker.KillAsync();
         var before = jobs.Count;
-        await JobsHost.UntilAsync(() => jobs.Count > before + 300);
+        await Wait.UntilAsync(() => jobs.Count > before + 300);
         await broker.StartAsync();
         before = runs.Count;
-        await JobsHost.UntilAsync(() => runs.Count > before + 50);
+        await Wait.UntilAsync(() => runs.Count > before + 50);
         await enough.CancelAsync();
         await load;
 
