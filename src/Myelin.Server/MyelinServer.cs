@@ -45,7 +45,16 @@ internal static class MyelinServer
                 await Console.Error.WriteLineAsync(warning);
             }
 
-            await app.RunAsync();
+            var stopping = app.Lifetime.ApplicationStopping;
+            try
+            {
+                await app.RunAsync();
+            }
+            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+            {
+                // Told to end while it was starting, as by `docker stop` while the database is away: that is an end in order too.
+            }
+
             return 0;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -53,7 +53,9 @@ internal static class StorageRegistration
         var logger = provider.GetRequiredService<ILoggerFactory>().CreateLogger<PostgresJobStore>();
         instruments.ObserveClock(() => clock.Offset);
         var context = new PostgresContext(clock, clock, instruments, logger);
-        return PostgresJobStore.OpenAsync(Settings(options), options.CoordinatorLease, context, CancellationToken.None).GetAwaiter().GetResult();
+        // The wait for a database that is away ends when the process is told to.
+        var stopping = provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+        return PostgresJobStore.OpenAsync(Settings(options), options.CoordinatorLease, context, stopping).GetAwaiter().GetResult();
     }
 
     private static SqliteJobStore OpenSqlite(IServiceProvider provider) => SqliteJobStore.Open(

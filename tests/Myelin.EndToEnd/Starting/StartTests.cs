@@ -35,6 +35,17 @@ public sealed class StartTests
     }
 
     [Fact]
+    public async Task Start_ToldToEndWhileTheDatabaseIsAway_EndsInOrder()
+    {
+        await using var server = new ServerProcess();
+        server.Launch("--roles", "coordinator", "--storage-connection", "Host=127.0.0.1;Port=1;Username=nobody;Database=none", "--storage-start-timeout", "10m");
+        await Wait.UntilAsync(() => server.Log.Contains("Without a broker", StringComparison.Ordinal), state: () => server.Log);
+        await Task.Delay(TimeSpan.FromSeconds(3), TestContext.Current.CancellationToken); // nothing more is said until the database answers
+
+        (await server.TerminateAsync(TimeSpan.FromSeconds(30))).ShouldBe(0, server.Log);
+    }
+
+    [Fact]
     public async Task Start_SeveralWrongSettings_AllReported()
     {
         await using var server = new ServerProcess(environment: new Dictionary<string, string> { ["MYELIN_JOBS_MAX_ATTEMPTS"] = "0" });
