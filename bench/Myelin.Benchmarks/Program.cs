@@ -10,7 +10,7 @@ var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
     ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
     ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
-    ["distributed"] = ("embedded, PostgreSQL, PostgreSQL + Kafka with 1, 2, 4 workers; 100,000 queued jobs", Distributed.RunAsync),
+    ["distributed"] = ("embedded, PostgreSQL, PostgreSQL + Kafka with 1, 2, 4 workers; 100,000 queued jobs; [engines] [deployments] [queue]", () => Distributed.RunAsync(args[1..])),
     ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),
     ["transports"] = ("native, UDS and HTTP to .NET and Python sidecars, beside a copy in memory; [calls] [model] [detector]", () => TransportBench.RunAsync(args[1..])),
 };
