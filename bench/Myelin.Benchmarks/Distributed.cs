@@ -21,7 +21,8 @@ internal static class Distributed
 
     private static readonly TimeSpan s_duration = TimeSpan.FromSeconds(8);
 
-    public static async Task RunAsync()
+    /// <param name="parts">Any of <c>engines</c>, <c>deployments</c> and <c>queue</c>; none for all.</param>
+    public static async Task RunAsync(string[] parts)
     {
         if (!PostgresServer.IsInstalled)
         {
@@ -29,7 +30,15 @@ internal static class Distributed
             return;
         }
 
-        await EnginesAsync();
+        (string Name, Func<Task> Run)[] all = [("engines", EnginesAsync), ("deployments", DeploymentsAsync), ("queue", DeepAsync)];
+        foreach (var (_, run) in all.Where(part => parts.Length == 0 || parts.Contains(part.Name)))
+        {
+            await run();
+        }
+    }
+
+    private static async Task DeploymentsAsync()
+    {
         var table = new Table("deployment", "workers", "jobs/s", "of 200 a worker", "submit → start p50 ms", "p99 ms", "submit → end p50 ms", "p99 ms");
         foreach (var workers in new[] { 1, 2, 4 })
         {
@@ -39,7 +48,6 @@ internal static class Distributed
         }
 
         table.Print("Jobs of a 5 ms model (jobs/s: 8 clients a worker, each waits for its result; latencies at half that rate)");
-        await DeepAsync();
     }
 
     /// <summary>What the engines cost without us.</summary>
@@ -130,6 +138,8 @@ internal static class Distributed
                 using var models = new TemporaryFolder();
                 await using var deployment = await start(1, models.Path);
                 await FillAsync(deployment, depth);
+                await LatenciesAsync(deployment, 20, TimeSpan.FromSeconds(8), "high"); // processes that have just started compile themselves for a while
+                deployment.Accepts.Clear();
                 var (starts, _) = await LatenciesAsync(deployment, 20, TimeSpan.FromSeconds(15), "high");
                 table.Add(name, depth, At(starts, 0.5), At(starts, 0.99), At(deployment.Accepts, 0.5));
                 Console.Error.WriteLine($"  {name}, {depth} queued: p50 {At(starts, 0.5):0.0} ms");
@@ -152,9 +162,21 @@ internal static class Distributed
     {
         var loads = deployment.Gateways.Select(gateway => new HttpLoad(gateway, Post("/v1/jobs?wait=30s", "normal"))).ToList();
         var each = Math.Max(1, clients / loads.Count);
-        await Task.WhenAll(loads.Select(load => load.RunAsync(each, TimeSpan.FromSeconds(3))));
-        var results = await Task.WhenAll(loads.Select(load => load.RunAsync(each, s_duration)));
-        return results.Sum(result => result.Statuses.GetValueOrDefault(200) / result.Elapsed.TotalSeconds);
+
+        // Processes that have just started compile themselves: the measurement begins when they get no faster.
+        var (before, rate) = (0.0, 0.0);
+        for (var round = 0; round < 12 && (round < 3 || rate > before * 1.05); round++)
+        {
+            (before, rate) = (Math.Max(before, rate), await RateAsync(TimeSpan.FromSeconds(3)));
+        }
+
+        return await RateAsync(s_duration);
+
+        async Task<double> RateAsync(TimeSpan duration)
+        {
+            var results = await Task.WhenAll(loads.Select(load => load.RunAsync(each, duration)));
+            return results.Sum(result => result.Statuses.GetValueOrDefault(200) / result.Elapsed.TotalSeconds);
+        }
     }
 
     /// <summary>Submits at a steady rate and reads from the ended jobs when they were accepted, started, ended.</summary>

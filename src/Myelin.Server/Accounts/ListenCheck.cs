@@ -31,7 +31,7 @@ internal static class ListenCheck
 
     /// <summary>What is wrong with the settings, with the cure.</summary>
     public static IEnumerable<string> Errors(MyelinOptions options) =>
-        SharedSecret.Error("telemetry.metricsKey", options.Telemetry.MetricsKey) is { } weak ? [weak] : [];
+        new[] { SharedSecret.Error("telemetry.metricsKey", options.Telemetry.MetricsKey), SharedSecret.Error("webhooks.secret", options.Webhooks.Secret) }.OfType<string>();
 
     public static bool IsLoopbackOnly(string urls) => Hosts(urls).All(IsLoopback);
 

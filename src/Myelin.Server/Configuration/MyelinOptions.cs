@@ -196,6 +196,12 @@ internal sealed record WebhookOptions
 
     [Description("Longest wait for an answer.")]
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    [Description("Signs deliveries whose submission brought no secret, at least 16 characters, the same for all processes. Empty = made, in webhook-secret of the data folder. Set it in the environment.")]
+    public string Secret { get; init; } = "";
+
+    /// <summary>Never the secret.</summary>
+    public override string ToString() => $"webhooks, {MaxAttempts} attempts";
 }
 
 internal sealed record RuntimeOptions

@@ -35,6 +35,11 @@ internal static class RolesCheck
         {
             yield return "Without a broker between the processes (bus.kafka.bootstrap) jobs start within seconds instead of at once, and events and cancels are seconds late.";
         }
+
+        if (options.Runs("coordinator") && options.Webhooks.Secret.Length == 0)
+        {
+            yield return "Each coordinator signs webhooks with a secret of its own unless webhooks.secret gives all the same.";
+        }
     }
 
     private static string[] Split(MyelinOptions options) => options.Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);

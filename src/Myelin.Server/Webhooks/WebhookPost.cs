@@ -23,12 +23,12 @@ internal sealed class WebhookPost(MyelinOptions options, JobService jobs, BusPos
     private readonly Lock _keyLock = new();
     private byte[]? _serverKey;
 
-    /// <summary>Read or made when first needed; a failure (a full disk) is not kept, the next attempt tries again.</summary>
+    /// <summary>The setting's; without one, read or made when first needed: a failure (a full disk) is not kept, the next attempt tries again.</summary>
     private byte[] ServerKey()
     {
         lock (_keyLock)
         {
-            return _serverKey ??= WebhookSecret.Key(WebhookSecret.LoadOrCreate(Path.GetFullPath(options.Data)));
+            return _serverKey ??= WebhookSecret.Key(options.Webhooks.Secret is { Length: > 0 } given ? given : WebhookSecret.LoadOrCreate(Path.GetFullPath(options.Data)));
         }
     }
 

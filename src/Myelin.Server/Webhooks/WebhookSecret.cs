@@ -4,8 +4,8 @@ using System.Text;
 namespace Myelin.Server.Webhooks;
 
 /// <summary>
-/// Keys of webhook signatures. A job may bring its own; the others are signed with the server's, made when it is first
-/// needed and kept in <c>webhook-secret</c> of the data folder, readable by the owner alone.
+/// Keys of webhook signatures. A job may bring its own; the others are signed with the server's: <c>webhooks.secret</c>, or
+/// one made when it is first needed and kept in <c>webhook-secret</c> of the data folder, readable by the owner alone.
 /// </summary>
 internal static class WebhookSecret
 {

@@ -31,6 +31,7 @@ public sealed class RolesTests
     [InlineData("gateway", "", "", "PostgreSQL")]
     [InlineData("gateway", "Host=db", "", "bus.kafka.bootstrap")]
     [InlineData("gateway", "Host=db", "kafka:9092", null)]
+    [InlineData("coordinator", "Host=db", "kafka:9092", "webhooks.secret")]
     public void Warnings_RolesThatNeedAnEngine_NameIt(string roles, string connection, string bootstrap, string? warning)
     {
         var options = new MyelinOptions

@@ -49,6 +49,20 @@ public sealed class WebhookTests
     }
 
     [Fact]
+    public async Task Delivery_WithASecretOfTheSettings_IsSignedWithItAndMakesNone()
+    {
+        await using var receiver = await Receiver.StartAsync(200);
+        await using var server = await RunningServer.StartAsync(o => o with { Webhooks = o.Webhooks with { AllowPrivate = true, Secret = "the same in every process" } });
+        var job = await server.Http.SubmitAsync(Http.Faces(Pictures.Jpeg(), $"\"callback\":{{\"url\":\"{receiver.Url}\"}}"));
+
+        var call = await receiver.NextAsync();
+
+        var signed = HMACSHA256.HashData("the same in every process"u8, Encoding.UTF8.GetBytes($"{job.Id}.{call.Headers["webhook-timestamp"]}.{call.Body}"));
+        call.Headers["webhook-signature"].ShouldBe("v1," + Convert.ToBase64String(signed));
+        File.Exists(Path.Combine(server.Get<MyelinOptions>().Data, "webhook-secret")).ShouldBeFalse();
+    }
+
+    [Fact]
     public async Task Delivery_ThatFails_IsRepeatedUnderTheSameId()
     {
         await using var receiver = await Receiver.StartAsync(500, 302, 200);
