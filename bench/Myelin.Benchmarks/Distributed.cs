@@ -163,11 +163,10 @@ internal static class Distributed
         var loads = deployment.Gateways.Select(gateway => new HttpLoad(gateway, Post("/v1/jobs?wait=30s", "normal"))).ToList();
         var each = Math.Max(1, clients / loads.Count);
 
-        // Processes that have just started compile themselves: the measurement begins when they get no faster.
-        var (before, rate) = (0.0, 0.0);
-        for (var round = 0; round < 12 && (round < 3 || rate > before * 1.05); round++)
+        // Processes that have just started compile themselves: some thousand jobs before they are as fast as they get.
+        for (var (done, clock) = (0.0, Stopwatch.StartNew()); done < 4000 && clock.Elapsed < TimeSpan.FromMinutes(1);)
         {
-            (before, rate) = (Math.Max(before, rate), await RateAsync(TimeSpan.FromSeconds(3)));
+            done += 3 * await RateAsync(TimeSpan.FromSeconds(3));
         }
 
         return await RateAsync(s_duration);
