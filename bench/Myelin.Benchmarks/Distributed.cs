@@ -30,11 +30,7 @@ internal static class Distributed
             return;
         }
 
-        (string Name, Func<Task> Run)[] all = [("engines", EnginesAsync), ("deployments", DeploymentsAsync), ("queue", DeepAsync)];
-        foreach (var (_, run) in all.Where(part => parts.Length == 0 || parts.Contains(part.Name)))
-        {
-            await run();
-        }
+        await Parts.RunAsync(parts, ("engines", EnginesAsync), ("deployments", DeploymentsAsync), ("queue", DeepAsync));
     }
 
     private static async Task DeploymentsAsync()

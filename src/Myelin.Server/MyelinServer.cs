@@ -8,6 +8,7 @@ using Myelin.Server.Inference;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Models.Catalogue;
+using Myelin.Server.Storage;
 using Myelin.Server.Streams;
 using Myelin.Server.Telemetry;
 using Myelin.Server.Web;
@@ -32,22 +33,26 @@ internal static class MyelinServer
         try
         {
             await using var app = Build(options);
-            if (options.Runs("gateway") && await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), CancellationToken.None) is { } refusal)
-            {
-                await Console.Error.WriteLineAsync(refusal);
-                return 1;
-            }
-
-            using var impatience = StopAtOnceOnSecondInterrupt(app.Lifetime);
-            app.Lifetime.ApplicationStarted.Register(() => Greet(app));
-            foreach (var warning in RolesCheck.Warnings(options))
-            {
-                await Console.Error.WriteLineAsync(warning);
-            }
-
             var stopping = app.Lifetime.ApplicationStopping;
+            using var impatience = StopAtOnceOnSecondInterrupt(app.Lifetime);
+            using var terminate = StopOn(PosixSignal.SIGTERM, app.Lifetime);
+            using var interrupt = StopOn(PosixSignal.SIGINT, app.Lifetime);
             try
             {
+                foreach (var warning in RolesCheck.Warnings(options))
+                {
+                    await Console.Error.WriteLineAsync(warning);
+                }
+
+                // Waits for the database here, not inside the host's start, which would call an end meanwhile a failure.
+                app.Services.GetRequiredService<IJobStore>();
+                if (options.Runs("gateway") && await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), stopping) is { } refusal)
+                {
+                    await Console.Error.WriteLineAsync(refusal);
+                    return 1;
+                }
+
+                app.Lifetime.ApplicationStarted.Register(() => Greet(app));
                 await app.RunAsync();
             }
             catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -122,8 +127,6 @@ internal static class MyelinServer
             app.MapInference();
         }
 
-        // From the first word of a shutdown on nothing more is accepted; what was accepted is drained or kept.
-        app.Lifetime.ApplicationStopping.Register(() => app.Services.GetRequiredService<JobService>().Close());
         return app;
     }
 
@@ -145,6 +148,14 @@ internal static class MyelinServer
 
             """);
     }
+
+    /// <summary>From the first moment on: the host itself listens only once it runs, and the wait for a database comes before.</summary>
+    private static PosixSignalRegistration StopOn(PosixSignal signal, IHostApplicationLifetime lifetime) =>
+        PosixSignalRegistration.Create(signal, context =>
+        {
+            context.Cancel = true;
+            lifetime.StopApplication();
+        });
 
     private static PosixSignalRegistration StopAtOnceOnSecondInterrupt(IHostApplicationLifetime lifetime) =>
         PosixSignalRegistration.Create(PosixSignal.SIGINT, _ =>

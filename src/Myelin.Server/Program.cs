@@ -24,7 +24,7 @@ if (args is ["model", .. var modelArgs])
 var flags = args is ["serve", .. var rest] ? rest : args;
 var keysArgs = args is ["keys", .. var words] ? words : null;
 var (options, errors) = OptionsReader.Read(keysArgs is null ? flags : [], Environment.GetEnvironmentVariable);
-string[] wrong = [.. errors, .. WorkerDoor.Errors(options), .. ListenCheck.Errors(options)];
+string[] wrong = [.. errors, .. WorkerDoor.Errors(options), .. SharedSecret.Errors(options)];
 if (wrong.Length > 0)
 {
     await Console.Error.WriteLineAsync(string.Join(Environment.NewLine, wrong));

@@ -101,19 +101,34 @@ public sealed class LocalCluster : IAsyncDisposable
         start.Environment["MYELIN_SHARED"] = Shared.Folder;
         using var process = Process.Start(start)!;
         var (output, errors) = (process.StandardOutput.ReadToEndAsync(cancellationToken), process.StandardError.ReadToEndAsync(cancellationToken));
-        await process.WaitForExitAsync(cancellationToken);
+        try
+        {
+            await process.WaitForExitAsync(cancellationToken);
+        }
+        catch (OperationCanceledException)
+        {
+            process.Kill(); // or it would go on starting parts behind the back of `rm`
+            throw;
+        }
+
         return process.ExitCode == 0 ? await output : throw new InvalidOperationException($"cluster {string.Join(' ', arguments)}: {await errors}{await output}");
     }
 
     public async ValueTask DisposeAsync()
     {
-        await RunAsync(CancellationToken.None, "rm");
         foreach (var gateway in Gateways)
         {
             gateway.Dispose();
         }
 
-        _folder.Dispose();
+        try
+        {
+            await RunAsync(CancellationToken.None, "rm");
+        }
+        finally
+        {
+            _folder.Dispose();
+        }
     }
 
     private static IEnumerable<string> Names(string role, int count) => Enumerable.Range(1, count).Select(i => $"{role}-{i}");

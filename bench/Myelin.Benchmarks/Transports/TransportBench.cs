@@ -30,16 +30,11 @@ internal static class TransportBench
             await MakeNetworksAsync(folder);
             await using var routes = new Routes(folder);
             List<Route> networks = [.. routes.All.Where(route => route.Language != "Python")]; // Python has no ONNX Runtime everywhere
-            (string Name, Func<Task> Run)[] all =
-            [
+            await Parts.RunAsync(
+                parts,
                 ("calls", () => CallsAsync(routes.All, goals)),
                 ("model", () => ModelAsync(networks, goals)),
-                ("detector", () => DetectorAsync(networks, folder)),
-            ];
-            foreach (var (_, run) in all.Where(part => parts.Length == 0 || parts.Contains(part.Name)))
-            {
-                await run();
-            }
+                ("detector", () => DetectorAsync(networks, folder)));
 
             goals.Print("Goals");
         }

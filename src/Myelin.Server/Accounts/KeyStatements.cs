@@ -3,7 +3,7 @@ using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Server.Accounts;
 
-/// <summary>The SQL of API keys, for the server's database and for the <c>keys</c> command's own session.</summary>
+/// <summary>The SQL of API keys on SQLite, for the server's database and for the <c>keys</c> command's own session; <see cref="Select"/> and the reading of a row are PostgreSQL's too.</summary>
 internal static class KeyStatements
 {
     public const string Select = "SELECT id, hash, tenant, name, scopes, created_at, last_used_at, revoked_at FROM api_keys";

@@ -29,10 +29,6 @@ internal static class ListenCheck
             """;
     }
 
-    /// <summary>What is wrong with the settings, with the cure.</summary>
-    public static IEnumerable<string> Errors(MyelinOptions options) =>
-        new[] { SharedSecret.Error("telemetry.metricsKey", options.Telemetry.MetricsKey), SharedSecret.Error("webhooks.secret", options.Webhooks.Secret) }.OfType<string>();
-
     public static bool IsLoopbackOnly(string urls) => Hosts(urls).All(IsLoopback);
 
     /// <summary>Host names and addresses of the listen addresses, without brackets.</summary>

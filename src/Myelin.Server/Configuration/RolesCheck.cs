@@ -38,7 +38,7 @@ internal static class RolesCheck
 
         if (options.Runs("coordinator") && options.Webhooks.Secret.Length == 0)
         {
-            yield return "Each coordinator signs webhooks with a secret of its own unless webhooks.secret gives all the same.";
+            yield return "Coordinators that do not share a data folder sign webhooks with different secrets; webhooks.secret gives all the same.";
         }
     }
 

@@ -20,7 +20,8 @@ internal interface IRow
     byte[] Copy(int column);
 }
 
-internal static class Rows
+/// <summary>What every row can tell from the above.</summary>
+internal static class RowColumns
 {
     public static string? TextOrNull<TRow>(this TRow row, int column) where TRow : IRow, allows ref struct => row.IsNull(column) ? null : row.Text(column);
 

@@ -15,6 +15,7 @@ namespace Myelin.EndToEnd.Distributed;
 /// everything is killed and started again at random while jobs are submitted. <c>./dev e2e</c> runs it with 20,000 jobs
 /// (<c>MYELIN_CHAOS_JOBS</c>); <c>MYELIN_TEST_SEED</c> repeats an order of kills.
 /// </summary>
+[Collection(nameof(WholeMachine))]
 public sealed class ChaosTests
 {
     private readonly SortedDictionary<string, int> _kills = [];

@@ -9,6 +9,7 @@ using Xunit;
 namespace Myelin.EndToEnd.Distributed;
 
 /// <summary><c>./dev cluster</c> as a person uses it: up, a picture, a crash, another picture, down.</summary>
+[Collection(nameof(WholeMachine))]
 public sealed class LocalClusterTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;

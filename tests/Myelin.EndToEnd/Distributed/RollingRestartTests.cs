@@ -8,6 +8,7 @@ using Xunit;
 namespace Myelin.EndToEnd.Distributed;
 
 /// <summary>Every process is replaced by turns, as an upgrade does, under load of the client that repeats as it is delivered.</summary>
+[Collection(nameof(WholeMachine))]
 public sealed class RollingRestartTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
@@ -48,7 +49,6 @@ public sealed class RollingRestartTests
 
         await stop.CancelAsync();
         await Task.WhenAll(clients); // whatever a client could not do is thrown here
-        replaced.ShouldBe(6 * (versions.Length - 1));
         ended.ShouldAllBe(job => job.State == JobState.Succeeded);
         ended.Select(job => job.Id).ShouldBeUnique();
         TestContext.Current.TestOutputHelper!.WriteLine($"{ended.Count} jobs ended over {replaced} restarts, {ended.Count(job => job.Attempt > 1)} of them at a further attempt");

@@ -1,3 +1,4 @@
+using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Workers.Calls;
 using Shouldly;
@@ -64,7 +65,7 @@ public sealed class RolesTests
     {
         var options = new MyelinOptions { Worker = new WorkerOptions { Listen = listen }, Cluster = new ClusterOptions { Key = key } };
 
-        var errors = WorkerDoor.Errors(options).ToList();
+        string[] errors = [.. WorkerDoor.Errors(options), .. SharedSecret.Errors(options)];
 
         if (error is null)
         {
@@ -80,6 +81,6 @@ public sealed class RolesTests
     public void Key_InText_IsNotShown()
     {
         const string key = "0123456789abcdef";
-        new MyelinOptions { Cluster = new ClusterOptions { Key = key }, Telemetry = new TelemetryOptions { MetricsKey = key } }.ToString().ShouldNotContain(key);
+        new MyelinOptions { Cluster = new ClusterOptions { Key = key }, Telemetry = new TelemetryOptions { MetricsKey = key }, Webhooks = new WebhookOptions { Secret = key } }.ToString().ShouldNotContain(key);
     }
 }

@@ -52,7 +52,7 @@ public sealed class WebhookTests
     public async Task Delivery_WithASecretOfTheSettings_IsSignedWithItAndMakesNone()
     {
         await using var receiver = await Receiver.StartAsync(200);
-        await using var server = await RunningServer.StartAsync(o => o with { Webhooks = o.Webhooks with { AllowPrivate = true, Secret = "the same in every process" } });
+        await using var server = await RunningServer.StartAsync(o => o with { Webhooks = o.Webhooks with { AllowPrivate = true, Secret = "the same in every process" } }, InstantTask.Install);
         var job = await server.Http.SubmitAsync(Http.Faces(Pictures.Jpeg(), $"\"callback\":{{\"url\":\"{receiver.Url}\"}}"));
 
         var call = await receiver.NextAsync();

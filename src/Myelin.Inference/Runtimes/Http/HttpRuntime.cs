@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net.Sockets;
 using System.Net;
+using System.Net.Sockets;
 using Myelin.Inference.Runtimes.Oip;
 using Myelin.Protocol.Sidecars;
 
@@ -119,8 +119,9 @@ public sealed class HttpRuntime : IRuntime
         {
             throw Ended(fault, abort);
         }
-        catch (Exception fault) when (fault is HttpRequestException or IOException or SocketException) // the last comes bare from the pool where a peer closes during connect
+        catch (Exception fault) when (fault is HttpRequestException or IOException or SocketException)
         {
+            // The last comes bare from the connection pool where a peer closes while the connection is made.
             cancellationToken.ThrowIfCancellationRequested(); // the connection was closed because of it
             throw abort.IsCancellationRequested ? Ended(fault, abort) : HttpFault.Connection(_server.Name, fault);
         }

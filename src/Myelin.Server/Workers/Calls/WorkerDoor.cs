@@ -36,11 +36,6 @@ internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string
     /// <summary>Why the door must not be opened, with the cure; null where it may.</summary>
     public static IEnumerable<string> Errors(MyelinOptions options)
     {
-        if (SharedSecret.Error("cluster.key", options.Cluster.Key) is { } weak)
-        {
-            yield return weak;
-        }
-
         if (options.Worker.Listen.Length == 0)
         {
             yield break;
