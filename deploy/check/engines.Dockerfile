@@ -1,4 +1,4 @@
-# Stand-ins for the images of the engines, where no registry can be reached: the same names, users, paths, variables and commands
+# Stand-ins for the images of the engines, where no registry can be reached: the same users, paths, variables and commands
 # as the originals, as far as compose.yaml and swarm.yaml use them. Not for anything but trying these files: `deploy/check/engines`.
 ARG BASE=debian:bookworm-slim
 
