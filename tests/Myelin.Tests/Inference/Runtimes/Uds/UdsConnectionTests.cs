@@ -4,8 +4,8 @@ using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
 using Myelin.Sidecar.Uds;
 using Myelin.Testing;
-using Myelin.TestSidecar;
 using Myelin.Tests.Inference.Runtimes.Conformance;
+using Myelin.TestSidecar;
 using Shouldly;
 using Xunit;
 
