@@ -8,9 +8,9 @@ var folder = args is [.., var last] && !last.StartsWith("--", StringComparison.O
 var files = Directory.Exists(folder) ? Directory.GetFiles(folder, "*.onnx") : [];
 if (files.Length == 0)
 {
-    await Console.Error.WriteLineAsync($"There is no .onnx file in '{folder}'. Usage: myelin-sidecar --listen unix:/path.sock [FOLDER]");
+    await Console.Error.WriteLineAsync($"There is no .onnx file in '{folder}'. Usage: myelin-sidecar --listen unix:/path.sock [FOLDER]").ConfigureAwait(false);
     return 2;
 }
 
 Array.Sort(files, StringComparer.Ordinal);
-return await SidecarHost.RunAsync(args, [.. files.Select(file => new OnnxModel(Path.GetFileNameWithoutExtension(file), file, new OnnxOptions { IntraOpThreads = 0 }))]);
+return await SidecarHost.RunAsync(args, [.. files.Select(file => new OnnxModel(Path.GetFileNameWithoutExtension(file), file, new OnnxOptions { IntraOpThreads = 0 }))]).ConfigureAwait(false);

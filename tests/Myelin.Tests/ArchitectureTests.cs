@@ -74,6 +74,13 @@ public sealed partial class ArchitectureTests
         }
     }
 
+    /// <summary>One rule for it: libraries always (CA2007 is an error there), programs, which have no context to resume on, never.</summary>
+    [Fact]
+    public void Programs_ConfigureAwait_IsNotSaid() =>
+        Sources.Where(f => f.Contains("/Myelin.Server/", StringComparison.Ordinal) || f.Contains("/Myelin.Cli/", StringComparison.Ordinal))
+            .Where(f => File.ReadAllText(f).Contains("ConfigureAwait(false)", StringComparison.Ordinal))
+            .ShouldBeEmpty();
+
     [Fact]
     public void Sources_NoRegionsAndNoCatchAllFolders()
     {

@@ -39,7 +39,7 @@ internal sealed partial class KeyRing(IKeyStore store, TimeProvider time, ILogge
 
     private async ValueTask<(KeyVerdict, Caller?)> ReadAsync(string id, string text, CancellationToken cancellationToken)
     {
-        var key = await store.FindAsync(id, cancellationToken).ConfigureAwait(false);
+        var key = await store.FindAsync(id, cancellationToken);
         if (!ApiKeyText.TryParse(text, out _, out var secret))
         {
             return (KeyVerdict.Malformed, null);
@@ -86,7 +86,7 @@ internal sealed partial class KeyRing(IKeyStore store, TimeProvider time, ILogge
     {
         try
         {
-            await store.TouchAsync(id, time.GetUtcNow(), CancellationToken.None).ConfigureAwait(false);
+            await store.TouchAsync(id, time.GetUtcNow(), CancellationToken.None);
         }
         catch (Exception e) when (e is IOException or ObjectDisposedException or InvalidOperationException)
         {

@@ -20,7 +20,7 @@ internal static class KeyStores
     {
         if (StorageRegistration.UsesPostgres(options))
         {
-            var pool = await PostgresPool.OpenAsync(StorageRegistration.Settings(options.Storage), time, NullLogger.Instance, cancellationToken).ConfigureAwait(false);
+            var pool = await PostgresPool.OpenAsync(StorageRegistration.Settings(options.Storage), time, NullLogger.Instance, cancellationToken);
             return (new PostgresKeyStore(pool), pool);
         }
 

@@ -16,7 +16,7 @@ internal static class ListenCheck
     /// <summary>Why the server must not start, with the cure; null when it may. Call it before the listener opens.</summary>
     public static async ValueTask<string?> RefusalAsync(MyelinOptions options, IKeyStore keys, CancellationToken cancellationToken)
     {
-        if (!KeysRequired(options) || await keys.AnyAsync(cancellationToken).ConfigureAwait(false))
+        if (!KeysRequired(options) || await keys.AnyAsync(cancellationToken))
         {
             return null;
         }

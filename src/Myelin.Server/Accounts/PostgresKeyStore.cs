@@ -18,22 +18,22 @@ internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
             p.AddInteger((int)key.Scopes);
             p.AddTime(key.Created);
         },
-        cancellationToken).ConfigureAwait(false);
+        cancellationToken);
 
     public async ValueTask<ApiKey?> FindAsync(string id, CancellationToken cancellationToken) =>
-        (await ReadAsync(KeyStatements.Select + " WHERE id = $1", p => p.AddText(id), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+        (await ReadAsync(KeyStatements.Select + " WHERE id = $1", p => p.AddText(id), cancellationToken)).FirstOrDefault();
 
     public async ValueTask<IReadOnlyList<ApiKey>> ListAsync(CancellationToken cancellationToken) =>
-        await ReadAsync(KeyStatements.Select + " ORDER BY created_at, id", _ => { }, cancellationToken).ConfigureAwait(false);
+        await ReadAsync(KeyStatements.Select + " ORDER BY created_at, id", _ => { }, cancellationToken);
 
     public async ValueTask<bool> RevokeAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) =>
-        await MarkAsync("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", id, at, cancellationToken).ConfigureAwait(false);
+        await MarkAsync("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1", id, at, cancellationToken);
 
     public async ValueTask TouchAsync(string id, DateTimeOffset at, CancellationToken cancellationToken) =>
-        await MarkAsync("UPDATE api_keys SET last_used_at = $2 WHERE id = $1", id, at, cancellationToken).ConfigureAwait(false);
+        await MarkAsync("UPDATE api_keys SET last_used_at = $2 WHERE id = $1", id, at, cancellationToken);
 
     public async ValueTask<bool> AnyAsync(CancellationToken cancellationToken) =>
-        (await ReadAsync(KeyStatements.Select + " WHERE revoked_at IS NULL LIMIT 1", _ => { }, cancellationToken).ConfigureAwait(false)).Count > 0;
+        (await ReadAsync(KeyStatements.Select + " WHERE revoked_at IS NULL LIMIT 1", _ => { }, cancellationToken)).Count > 0;
 
     private async Task<bool> MarkAsync(string sql, string id, DateTimeOffset at, CancellationToken cancellationToken) =>
         !id.Contains('\0', StringComparison.Ordinal) && await pool.ExecuteAsync(
@@ -44,7 +44,7 @@ internal sealed class PostgresKeyStore(PostgresPool pool) : IKeyStore
                 p.AddText(id);
                 p.AddTime(at);
             },
-            cancellationToken).ConfigureAwait(false) == 1;
+            cancellationToken) == 1;
 
     private Task<List<ApiKey>> ReadAsync(string sql, Action<NpgsqlParameterCollection> parameters, CancellationToken cancellationToken) =>
         pool.QueryAsync(Repeat.Harmless, sql, parameters, static row => KeyStatements.Read(new PostgresRow(row)), cancellationToken);

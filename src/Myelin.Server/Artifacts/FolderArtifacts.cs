@@ -30,7 +30,7 @@ internal sealed class FolderArtifacts : IArtifacts
         {
             var isNew = !Directory.Exists(folder);
             Directory.CreateDirectory(folder);
-            var (size, hash) = await WriteAsync(temporary, content, cancellationToken).ConfigureAwait(false);
+            var (size, hash) = await WriteAsync(temporary, content, cancellationToken);
             File.Move(temporary, path, overwrite: true);
             Durable.SyncFolder(folder);
             if (isNew)
@@ -93,7 +93,7 @@ internal sealed class FolderArtifacts : IArtifacts
             yield return (folder.Name, new DateTimeOffset(folder.LastWriteTimeUtc, TimeSpan.Zero));
         }
 
-        await ValueTask.CompletedTask.ConfigureAwait(false);
+        await ValueTask.CompletedTask;
     }
 
     private static async Task<(long Size, string Hash)> WriteAsync(string path, Stream content, CancellationToken cancellationToken)
@@ -103,14 +103,14 @@ internal sealed class FolderArtifacts : IArtifacts
         try
         {
             var file = new FileStream(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0 });
-            await using (file.ConfigureAwait(false))
+            await using (file)
             {
                 var size = 0L;
                 int read;
-                while ((read = await content.ReadAsync(buffer.AsMemory(0, BufferSize), cancellationToken).ConfigureAwait(false)) > 0)
+                while ((read = await content.ReadAsync(buffer.AsMemory(0, BufferSize), cancellationToken)) > 0)
                 {
                     hash.AppendData(buffer, 0, read);
-                    await file.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
+                    await file.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
                     size += read;
                 }
 

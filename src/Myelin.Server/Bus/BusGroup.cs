@@ -29,7 +29,7 @@ internal sealed class BusGroup(string pattern, string? name)
 
             var turn = message.Key is { } key ? string.GetHashCode(key, StringComparison.Ordinal) : Interlocked.Increment(ref _turn);
             var member = members[(int)((uint)turn % (uint)members.Length)];
-            if (await member.OfferAsync(message, cancellationToken).ConfigureAwait(false))
+            if (await member.OfferAsync(message, cancellationToken))
             {
                 return;
             }

@@ -21,7 +21,7 @@ internal sealed class BusMember
     {
         while (!_queue.Writer.TryWrite(message))
         {
-            if (!await _queue.Writer.WaitToWriteAsync(cancellationToken).ConfigureAwait(false))
+            if (!await _queue.Writer.WaitToWriteAsync(cancellationToken))
             {
                 return false;
             }
@@ -44,14 +44,14 @@ internal sealed class BusMember
     {
         try
         {
-            await foreach (var message in _queue.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var message in _queue.Reader.ReadAllAsync(cancellationToken))
             {
                 yield return message;
             }
         }
         finally
         {
-            await Registration.DisposeAsync().ConfigureAwait(false);
+            await Registration.DisposeAsync();
             leave();
         }
     }

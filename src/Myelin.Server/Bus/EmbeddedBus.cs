@@ -21,14 +21,14 @@ internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
         {
             if (group.Matches(topic))
             {
-                await group.SendAsync(sent, cancellationToken).ConfigureAwait(false);
+                await group.SendAsync(sent, cancellationToken);
             }
         }
     }
 
     public async ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
-        await PublishAsync(topic, message, cancellationToken).ConfigureAwait(false);
+        await PublishAsync(topic, message, cancellationToken);
         return Delivery.Held;
     }
 

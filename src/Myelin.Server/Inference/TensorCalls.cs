@@ -31,13 +31,13 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
             Interlocked.Decrement(ref _running);
             context.Response.Headers[OipReplies.Refused] = "1";
             context.Response.Headers.RetryAfter = "1";
-            await OipReplies.ErrorAsync(context, StatusCodes.Status429TooManyRequests, "every place for a call is taken (calls.atOnce); try again").ConfigureAwait(false);
+            await OipReplies.ErrorAsync(context, StatusCodes.Status429TooManyRequests, "every place for a call is taken (calls.atOnce); try again");
             return;
         }
 
         try
         {
-            await RunAsync(context, path).ConfigureAwait(false);
+            await RunAsync(context, path);
         }
         catch (Exception fault) when (!context.Response.HasStarted && Status(fault, context.RequestAborted) is { } status)
         {
@@ -46,7 +46,7 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
                 LogFailed(path.Model, fault);
             }
 
-            await OipReplies.ErrorAsync(context, status, fault.Message).ConfigureAwait(false);
+            await OipReplies.ErrorAsync(context, status, fault.Message);
         }
         finally
         {
@@ -60,7 +60,7 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
 
     private async Task RunAsync(HttpContext context, CallPath path)
     {
-        using var lease = await models.AcquireAsync(path.Model, context.RequestAborted).ConfigureAwait(false);
+        using var lease = await models.AcquireAsync(path.Model, context.RequestAborted);
         var revision = models.Find(path.Model)?.Revisions is [.., var newest] ? newest : "1";
         if (path.Version is { } asked && asked != revision)
         {
@@ -74,24 +74,24 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
 
         if (path.Infer)
         {
-            await InferAsync(context, path.Model, revision, network).ConfigureAwait(false);
+            await InferAsync(context, path.Model, revision, network);
         }
         else
         {
-            await OipReplies.JsonAsync(context, StatusCodes.Status200OK, json => OipMetadata.Model(json, path.Model, revision, network)).ConfigureAwait(false);
+            await OipReplies.JsonAsync(context, StatusCodes.Status200OK, json => OipMetadata.Model(json, path.Model, revision, network));
         }
     }
 
     private async Task InferAsync(HttpContext context, string model, string revision, IRuntime network)
     {
         var request = context.Request;
-        using var memory = await budget.AcquireAsync(request.ContentLength, context.RequestAborted).ConfigureAwait(false);
-        using var message = await OipReader.ReadAsync(request.Body, HeadLength(request), request.ContentLength, "inputs", _limits, context.RequestAborted).ConfigureAwait(false);
+        using var memory = await budget.AcquireAsync(request.ContentLength, context.RequestAborted);
+        using var message = await OipReader.ReadAsync(request.Body, HeadLength(request), request.ContentLength, "inputs", _limits, context.RequestAborted);
         OipFit.Check(message.Tensors, network.Inputs);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
         deadline.CancelAfter(message.Timeout < options.Calls.Timeout && message.Timeout > TimeSpan.Zero ? message.Timeout : options.Calls.Timeout);
         var begun = Stopwatch.GetTimestamp();
-        using var outputs = await network.InferAsync(message.Tensors, deadline.Token).ConfigureAwait(false);
+        using var outputs = await network.InferAsync(message.Tensors, deadline.Token);
         var took = Stopwatch.GetElapsedTime(begun);
         instruments.Ran(model, took);
         var reply = new OipReply(model, revision, message, outputs, took);
@@ -103,8 +103,8 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
             response.Headers[OipReader.HeadLengthHeader] = head.ToString(CultureInfo.InvariantCulture);
         }
 
-        await response.StartAsync(context.RequestAborted).ConfigureAwait(false); // before it the writer lends no memory
-        await reply.WriteAsync(response.BodyWriter, context.RequestAborted).ConfigureAwait(false);
+        await response.StartAsync(context.RequestAborted); // before it the writer lends no memory
+        await reply.WriteAsync(response.BodyWriter, context.RequestAborted);
     }
 
     private static long? HeadLength(HttpRequest request)

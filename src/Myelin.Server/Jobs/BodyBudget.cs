@@ -42,7 +42,7 @@ internal sealed class BodyBudget(MyelinOptions options)
 
         try
         {
-            await node.Value.Turn.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await node.Value.Turn.Task.WaitAsync(cancellationToken);
             return new Permit(this, bytes);
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

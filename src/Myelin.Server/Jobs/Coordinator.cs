@@ -42,7 +42,7 @@ internal sealed partial class Coordinator(
                     _recovered.Add(job);
                     return ValueTask.CompletedTask;
                 },
-                cancellationToken).ConfigureAwait(false);
+                cancellationToken);
         }
         catch (StorageException e)
         {
@@ -60,7 +60,7 @@ internal sealed partial class Coordinator(
     /// <summary>One round, if this process coordinates or now may.</summary>
     public async Task RoundAsync(CancellationToken cancellationToken)
     {
-        var hold = await lease.HoldAsync(cancellationToken).ConfigureAwait(false);
+        var hold = await lease.HoldAsync(cancellationToken);
         instruments.Coordinates(hold != CoordinatorHold.Elsewhere);
         if (hold == CoordinatorHold.Elsewhere)
         {
@@ -76,20 +76,20 @@ internal sealed partial class Coordinator(
 
         if (!_announced)
         {
-            await RepublishAsync(cancellationToken).ConfigureAwait(false);
+            await RepublishAsync(cancellationToken);
             _announced = true;
         }
 
-        await RunOnceAsync(cancellationToken).ConfigureAwait(false);
-        await queue.RunAsync(cancellationToken).ConfigureAwait(false);
+        await RunOnceAsync(cancellationToken);
+        await queue.RunAsync(cancellationToken);
     }
 
     /// <summary>One round of upkeep.</summary>
     public async Task RunOnceAsync(CancellationToken cancellationToken)
     {
-        await RecoverAsync(allLeases: false, job => announcer.ChangedAsync(job, cancellationToken), cancellationToken).ConfigureAwait(false);
-        await PurgeAsync(cancellationToken).ConfigureAwait(false);
-        while (await store.ForgetAsync(time.GetUtcNow() - options.Jobs.Remember, Batch, cancellationToken).ConfigureAwait(false) == Batch)
+        await RecoverAsync(allLeases: false, job => announcer.ChangedAsync(job, cancellationToken), cancellationToken);
+        await PurgeAsync(cancellationToken);
+        while (await store.ForgetAsync(time.GetUtcNow() - options.Jobs.Remember, Batch, cancellationToken) == Batch)
         {
         }
     }
@@ -97,11 +97,11 @@ internal sealed partial class Coordinator(
     /// <summary>Deletes blobs of jobs that are unknown or purged, once they are old enough.</summary>
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
-        await foreach (var (job, created) in artifacts.ListJobsAsync(cancellationToken).ConfigureAwait(false))
+        await foreach (var (job, created) in artifacts.ListJobsAsync(cancellationToken))
         {
-            if (time.GetUtcNow() - created > s_orphanAge && await store.GetAsync(job, cancellationToken).ConfigureAwait(false) is null or { Purged: true })
+            if (time.GetUtcNow() - created > s_orphanAge && await store.GetAsync(job, cancellationToken) is null or { Purged: true })
             {
-                await artifacts.DeleteAsync(job, cancellationToken).ConfigureAwait(false);
+                await artifacts.DeleteAsync(job, cancellationToken);
                 LogOrphan(job);
             }
         }
@@ -111,16 +111,16 @@ internal sealed partial class Coordinator(
     {
         try
         {
-            await AttemptAsync(RoundAsync, stoppingToken).ConfigureAwait(false);
+            await AttemptAsync(RoundAsync, stoppingToken);
             using var timer = new PeriodicTimer(options.Jobs.CoordinatorInterval, time);
             var swept = time.GetTimestamp();
-            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            while (await timer.WaitForNextTickAsync(stoppingToken))
             {
-                await AttemptAsync(RoundAsync, stoppingToken).ConfigureAwait(false);
+                await AttemptAsync(RoundAsync, stoppingToken);
                 if (_announced && time.GetElapsedTime(swept) >= s_sweep)
                 {
                     swept = time.GetTimestamp();
-                    await AttemptAsync(SweepAsync, stoppingToken).ConfigureAwait(false);
+                    await AttemptAsync(SweepAsync, stoppingToken);
                 }
             }
         }
@@ -130,7 +130,7 @@ internal sealed partial class Coordinator(
         }
         finally
         {
-            await AttemptAsync(async token => await lease.ReleaseAsync(token).ConfigureAwait(false), CancellationToken.None).ConfigureAwait(false);
+            await AttemptAsync(async token => await lease.ReleaseAsync(token), CancellationToken.None);
         }
     }
 
@@ -138,7 +138,7 @@ internal sealed partial class Coordinator(
     {
         try
         {
-            await round(cancellationToken).ConfigureAwait(false);
+            await round(cancellationToken);
         }
         catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
@@ -151,7 +151,7 @@ internal sealed partial class Coordinator(
     {
         foreach (var job in _recovered)
         {
-            await announcer.ChangedAsync(job, cancellationToken).ConfigureAwait(false);
+            await announcer.ChangedAsync(job, cancellationToken);
         }
 
         _recovered.Clear();
@@ -159,10 +159,10 @@ internal sealed partial class Coordinator(
         ImmutableArray<JobHint> page;
         do
         {
-            page = await store.QueuedAsync(last, Batch, cancellationToken).ConfigureAwait(false);
+            page = await store.QueuedAsync(last, Batch, cancellationToken);
             foreach (var hint in page)
             {
-                await bus.PublishHintAsync(hint, cancellationToken).ConfigureAwait(false);
+                await bus.PublishHintAsync(hint, cancellationToken);
                 last = hint;
             }
         }
@@ -175,7 +175,7 @@ internal sealed partial class Coordinator(
         ImmutableArray<JobRecord> changed;
         do
         {
-            changed = await store.RecoverAsync(time.GetUtcNow(), policy, Batch, cancellationToken).ConfigureAwait(false);
+            changed = await store.RecoverAsync(time.GetUtcNow(), policy, Batch, cancellationToken);
             foreach (var job in changed)
             {
                 if (job.State != JobState.Expired)
@@ -184,7 +184,7 @@ internal sealed partial class Coordinator(
                     LogRecovered(job.Id, job.Attempt, job.State);
                 }
 
-                await announce(job).ConfigureAwait(false);
+                await announce(job);
             }
         }
         while (changed.Length >= Batch);
@@ -195,10 +195,10 @@ internal sealed partial class Coordinator(
         ImmutableArray<string> purged;
         do
         {
-            purged = await store.PurgeAsync(time.GetUtcNow(), Batch, cancellationToken).ConfigureAwait(false);
+            purged = await store.PurgeAsync(time.GetUtcNow(), Batch, cancellationToken);
             foreach (var job in purged)
             {
-                await artifacts.DeleteAsync(job, cancellationToken).ConfigureAwait(false);
+                await artifacts.DeleteAsync(job, cancellationToken);
             }
         }
         while (purged.Length == Batch);

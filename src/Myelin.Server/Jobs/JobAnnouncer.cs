@@ -24,9 +24,9 @@ internal sealed class JobAnnouncer(IBus bus, JobInstruments instruments)
         {
             // The hint goes first: the dispatcher has the job again before it hears that its key is free.
             instruments.Retried(job.Model);
-            await bus.PublishHintAsync(JobHint.Of(job), cancellationToken).ConfigureAwait(false);
+            await bus.PublishHintAsync(JobHint.Of(job), cancellationToken);
         }
 
-        await bus.PublishSignalAsync(JobSignal.Of(job), cancellationToken).ConfigureAwait(false);
+        await bus.PublishSignalAsync(JobSignal.Of(job), cancellationToken);
     }
 }

@@ -37,7 +37,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
         // Subscribed before anything else starts, so that nothing of this process goes unheard.
         _listening = new CancellationTokenSource();
         _messages = bus.SubscribeAsync(Topics.Events, group: null, _listening.Token);
-        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+        await base.StartAsync(cancellationToken);
     }
 
     /// <summary>The job with the newest progress this process has heard of.</summary>
@@ -57,7 +57,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
         try
         {
             var last = lastEventId ?? -1;
-            if (await ReadAsync(id, cancellationToken).ConfigureAwait(false) is not { } job)
+            if (await ReadAsync(id, cancellationToken) is not { } job)
             {
                 yield break;
             }
@@ -76,14 +76,14 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
                     yield break;
                 }
 
-                var signal = await subscription.NextAsync(s_patience, time, cancellationToken).ConfigureAwait(false);
+                var signal = await subscription.NextAsync(s_patience, time, cancellationToken);
                 if (signal is { Kind: JobSignalKind.Progress } && signal.EventId > last && signal.EventId < EventIds.Ended(job.Attempt) && job.State == JobState.Running)
                 {
                     job = job with { Progress = signal.Progress, EventId = signal.EventId };
                 }
                 else if (signal is null || signal.EventId > last)
                 {
-                    if (await ReadAsync(id, cancellationToken).ConfigureAwait(false) is not { } read)
+                    if (await ReadAsync(id, cancellationToken) is not { } read)
                     {
                         yield break;
                     }
@@ -104,8 +104,8 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
-        await (_listening?.CancelAsync() ?? Task.CompletedTask).ConfigureAwait(false);
-        await base.StopAsync(cancellationToken).ConfigureAwait(false);
+        await (_listening?.CancelAsync() ?? Task.CompletedTask);
+        await base.StopAsync(cancellationToken);
     }
 
     public override void Dispose()
@@ -118,7 +118,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     {
         try
         {
-            await foreach (var message in _messages!.WithCancellation(stoppingToken).ConfigureAwait(false))
+            await foreach (var message in _messages!.WithCancellation(stoppingToken))
             {
                 Hear(message);
             }
@@ -196,7 +196,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     }
 
     private async ValueTask<JobRecord?> ReadAsync(string id, CancellationToken cancellationToken) =>
-        await store.GetAsync(id, cancellationToken).ConfigureAwait(false) is { } job ? WithLiveProgress(job) : null;
+        await store.GetAsync(id, cancellationToken) is { } job ? WithLiveProgress(job) : null;
 
     private void Add(string id, JobSubscription subscription) =>
         _watchers.AddOrUpdate(id, static (_, added) => [added], static (_, watchers, added) => watchers.Add(added), subscription);

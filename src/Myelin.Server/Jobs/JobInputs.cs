@@ -26,13 +26,13 @@ internal sealed class JobInputs(IJobStore store, IArtifacts artifacts, MyelinOpt
             if (file.Content.CanSeek && file.Content.Length <= options.Jobs.SmallInputBytes)
             {
                 var content = new byte[file.Content.Length];
-                await file.Content.ReadExactlyAsync(content, cancellationToken).ConfigureAwait(false);
+                await file.Content.ReadExactlyAsync(content, cancellationToken);
                 small.Add(new SmallInput(file.Name, content));
                 described.Add(new JobArtifact(file.Name, file.ContentType, content.Length, Convert.ToHexStringLower(SHA256.HashData(content))));
             }
             else
             {
-                var blob = await artifacts.PutAsync(id, JobBlobs.InputName(file.Name), file.ContentType, file.Content, cancellationToken).ConfigureAwait(false);
+                var blob = await artifacts.PutAsync(id, JobBlobs.InputName(file.Name), file.ContentType, file.Content, cancellationToken);
                 described.Add(blob with { Name = file.Name });
             }
         }
@@ -42,9 +42,9 @@ internal sealed class JobInputs(IJobStore store, IArtifacts artifacts, MyelinOpt
 
     /// <summary>The content, seekable; null when it is gone.</summary>
     public async ValueTask<Stream?> OpenAsync(string id, JobArtifact input, CancellationToken cancellationToken) =>
-        input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken).ConfigureAwait(false) is { } content
+        input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken) is { } content
             ? Blobs.Reading(content)
-            : await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false);
+            : await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken);
 
     /// <summary>An address in the store of blobs; null for small inputs, which are in the database, and stores without addresses.</summary>
     public Uri? Link(string id, JobArtifact input, string disposition) =>
@@ -53,21 +53,21 @@ internal sealed class JobInputs(IJobStore store, IArtifacts artifacts, MyelinOpt
     /// <summary>The whole content; null when it is gone.</summary>
     public async ValueTask<ReadOnlyMemory<byte>?> ReadAsync(string id, JobArtifact input, CancellationToken cancellationToken)
     {
-        if (input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken).ConfigureAwait(false) is { } small)
+        if (input.Size <= LargestSmall && await store.ReadInputAsync(id, input.Name, cancellationToken) is { } small)
         {
             return small;
         }
 
-        var content = await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken).ConfigureAwait(false);
+        var content = await artifacts.OpenAsync(id, JobBlobs.InputName(input.Name), cancellationToken);
         if (content is null)
         {
             return null;
         }
 
-        await using (content.ConfigureAwait(false))
+        await using (content)
         {
             var bytes = new byte[content.Length];
-            await content.ReadExactlyAsync(bytes, cancellationToken).ConfigureAwait(false);
+            await content.ReadExactlyAsync(bytes, cancellationToken);
             return bytes;
         }
     }

@@ -39,8 +39,8 @@ internal sealed partial class JobService(
     {
         using var activity = StartAccept(submission);
         instruments.Submitted(submission.Model);
-        var result = await RefuseEarlyAsync(submission, cancellationToken).ConfigureAwait(false)
-            ?? await StoreAsync(submission, activity, cancellationToken).ConfigureAwait(false);
+        var result = await RefuseEarlyAsync(submission, cancellationToken)
+            ?? await StoreAsync(submission, activity, cancellationToken);
         if (result.Status is SubmitStatus.Accepted)
         {
             instruments.Accepted(submission.Model);
@@ -55,21 +55,21 @@ internal sealed partial class JobService(
 
     /// <summary>The job with its newest progress; null when unknown.</summary>
     public async ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
-        JobIds.IsValid(id) && await store.GetAsync(id, cancellationToken).ConfigureAwait(false) is { } job ? events.WithLiveProgress(job) : null;
+        JobIds.IsValid(id) && await store.GetAsync(id, cancellationToken) is { } job ? events.WithLiveProgress(job) : null;
 
     /// <summary>The job once it has ended, or as it is after <paramref name="timeout"/>; null when unknown.</summary>
     public async ValueTask<JobRecord?> WaitAsync(string id, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        if (await GetAsync(id, cancellationToken).ConfigureAwait(false) is not { } job || job.State.IsEnd() || timeout <= TimeSpan.Zero)
+        if (await GetAsync(id, cancellationToken) is not { } job || job.State.IsEnd() || timeout <= TimeSpan.Zero)
         {
-            return await GetAsync(id, cancellationToken).ConfigureAwait(false);
+            return await GetAsync(id, cancellationToken);
         }
 
         using var late = new CancellationTokenSource(timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
         try
         {
-            await foreach (var update in events.WatchAsync(id, null, either.Token).ConfigureAwait(false))
+            await foreach (var update in events.WatchAsync(id, null, either.Token))
             {
                 job = update.Job;
             }
@@ -78,7 +78,7 @@ internal sealed partial class JobService(
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
-            return await GetAsync(id, cancellationToken).ConfigureAwait(false);
+            return await GetAsync(id, cancellationToken);
         }
     }
 
@@ -98,15 +98,15 @@ internal sealed partial class JobService(
         }
 
         var now = time.GetUtcNow();
-        var result = await store.CancelAsync(id, now, now + options.Jobs.Retention, cancellationToken).ConfigureAwait(false);
+        var result = await store.CancelAsync(id, now, now + options.Jobs.Retention, cancellationToken);
         switch (result.Status)
         {
             case CancelStatus.Cancelled:
-                await announcer.ChangedAsync(result.Job!, CancellationToken.None).ConfigureAwait(false);
+                await announcer.ChangedAsync(result.Job!, CancellationToken.None);
                 return result;
             case CancelStatus.Requested:
-                await bus.PublishCancelAsync(id, CancellationToken.None).ConfigureAwait(false);
-                return result with { Job = await WaitAsync(id, s_cancelWait, cancellationToken).ConfigureAwait(false) };
+                await bus.PublishCancelAsync(id, CancellationToken.None);
+                return result with { Job = await WaitAsync(id, s_cancelWait, cancellationToken) };
             default:
                 return result;
         }
@@ -123,8 +123,8 @@ internal sealed partial class JobService(
     public async ValueTask<(JobArtifact Blob, Stream Content)?> OpenArtifactAsync(JobRecord job, string name, CancellationToken cancellationToken) =>
         FindArtifact(job, name) is var (blob, sent)
             && (sent
-                ? await inputs.OpenAsync(job.Id, blob, cancellationToken).ConfigureAwait(false)
-                : await artifacts.OpenAsync(job.Id, JobBlobs.ResultName(job.Attempt, name), cancellationToken).ConfigureAwait(false)) is { } content
+                ? await inputs.OpenAsync(job.Id, blob, cancellationToken)
+                : await artifacts.OpenAsync(job.Id, JobBlobs.ResultName(job.Attempt, name), cancellationToken)) is { } content
             ? (blob, content)
             : null;
 
@@ -139,7 +139,7 @@ internal sealed partial class JobService(
 
     /// <summary>The job as clients see it, with position and expected start while it waits.</summary>
     public async ValueTask<Job> DescribeAsync(JobRecord job, CancellationToken cancellationToken) =>
-        Describe(job, job.State == JobState.Queued ? await store.PositionAsync(job, cancellationToken).ConfigureAwait(false) : null);
+        Describe(job, job.State == JobState.Queued ? await store.PositionAsync(job, cancellationToken) : null);
 
     /// <summary>The job as clients see it, its position known already (or not wanted: null).</summary>
     public Job Describe(JobRecord job, int? position) =>
@@ -193,7 +193,7 @@ internal sealed partial class JobService(
         }
 
         if (store.QueueDepth(submission.Model) >= options.Jobs.QueueLimit
-            && (submission.IdempotencyKey is null || !await store.KnowsAsync(submission.Tenant, submission.IdempotencyKey, cancellationToken).ConfigureAwait(false)))
+            && (submission.IdempotencyKey is null || !await store.KnowsAsync(submission.Tenant, submission.IdempotencyKey, cancellationToken)))
         {
             return QueueFull(submission.Model);
         }
@@ -208,10 +208,10 @@ internal sealed partial class JobService(
         var blobs = !submission.Files.IsEmpty;
         try
         {
-            var (described, small) = await inputs.AcceptAsync(id, submission.Files, cancellationToken).ConfigureAwait(false);
+            var (described, small) = await inputs.AcceptAsync(id, submission.Files, cancellationToken);
             var job = NewJob(id, submission, described, activity);
             blobs = small.Length < described.Length;
-            inserted = await store.InsertAsync(job, small, options.Jobs.QueueLimit, cancellationToken).ConfigureAwait(false);
+            inserted = await store.InsertAsync(job, small, options.Jobs.QueueLimit, cancellationToken);
         }
         catch (ArtifactsFullException e)
         {
@@ -232,7 +232,7 @@ internal sealed partial class JobService(
         {
             if (inserted.Status != InsertStatus.Inserted && blobs)
             {
-                await artifacts.DeleteAsync(id, CancellationToken.None).ConfigureAwait(false);
+                await artifacts.DeleteAsync(id, CancellationToken.None);
             }
         }
 
@@ -240,7 +240,7 @@ internal sealed partial class JobService(
         {
             case InsertStatus.Inserted:
                 // Committed: from here on the caller's leaving changes nothing.
-                await announcer.AcceptedAsync(inserted.Job!, CancellationToken.None).ConfigureAwait(false);
+                await announcer.AcceptedAsync(inserted.Job!, CancellationToken.None);
                 return new SubmitResult(SubmitStatus.Accepted, inserted.Job, Position: inserted.Position);
             case InsertStatus.Duplicate:
                 return new SubmitResult(SubmitStatus.Repeated, inserted.Job);

@@ -57,7 +57,7 @@ internal sealed class JobSubscription
 
         try
         {
-            await arrival.WaitAsync(patience, time, cancellationToken).ConfigureAwait(false);
+            await arrival.WaitAsync(patience, time, cancellationToken);
         }
         catch (TimeoutException)
         {

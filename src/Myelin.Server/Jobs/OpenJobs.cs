@@ -16,7 +16,7 @@ internal static class OpenJobs
     /// <summary>Tells the sender of its job. What is larger than the bus takes goes without result and parameters, and says so.</summary>
     public static async ValueTask<Delivery> TellAsync(this IBus bus, Job job, string? key, IReadOnlyDictionary<string, string> headers, CancellationToken cancellationToken)
     {
-        var told = await bus.DeliverAsync(Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job), headers), cancellationToken).ConfigureAwait(false);
+        var told = await bus.DeliverAsync(Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job), headers), cancellationToken);
         if (told != Delivery.TooLarge)
         {
             return told;
@@ -24,7 +24,7 @@ internal static class OpenJobs
 
         var less = new Dictionary<string, string>(headers) { ["omitted"] = "result,parameters" };
         return await bus.DeliverAsync(
-            Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job with { Result = null, Parameters = null }), less), cancellationToken).ConfigureAwait(false);
+            Topics.JobsOut, new BusMessage(Topics.JobsOut, key, Json(job with { Result = null, Parameters = null }), less), cancellationToken);
     }
 
     private static byte[] Json(Job job) => JsonReply.Serialize(job).WrittenSpan.ToArray();

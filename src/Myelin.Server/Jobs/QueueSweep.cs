@@ -33,14 +33,14 @@ internal sealed partial class QueueSweep(IJobStore store, IBus bus, JobInstrumen
         ImmutableArray<JobHint> page;
         do
         {
-            page = await store.QueuedAsync(last, Batch, cancellationToken).ConfigureAwait(false);
+            page = await store.QueuedAsync(last, Batch, cancellationToken);
             foreach (var hint in page)
             {
                 last = hint;
                 var since = Waiting(hint);
                 if (Turns(now - since) > Turns(before - since))
                 {
-                    await bus.PublishHintAsync(hint, cancellationToken).ConfigureAwait(false);
+                    await bus.PublishHintAsync(hint, cancellationToken);
                     announced++;
                 }
             }

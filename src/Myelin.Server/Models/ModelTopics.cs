@@ -19,7 +19,7 @@ internal sealed class ModelTopics(ModelRepository models, IBus bus, TimeProvider
                     Array.ForEach(Enum.GetValues<JobPriority>(), priority => bus.Prepare(Topics.Jobs(model.Name, priority)));
                 }
             }
-            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false));
+            while (await timer.WaitForNextTickAsync(stoppingToken));
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {

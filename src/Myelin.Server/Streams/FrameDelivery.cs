@@ -17,14 +17,14 @@ internal sealed class FrameDelivery(IBus bus, StreamInstruments instruments, Mye
         var (sent, omitted) = (new List<string>(), new List<string>());
         foreach (var picture in answer.Pictures)
         {
-            (await FitsAsync(picture, cancellationToken).ConfigureAwait(false) ? sent : omitted).Add(picture.Header(OpenMessage.Name) ?? "");
+            (await FitsAsync(picture, cancellationToken) ? sent : omitted).Add(picture.Header(OpenMessage.Name) ?? "");
         }
 
         var (result, outcome) = (answer.Result.With(OpenMessage.Pictures, sent).With(OpenMessage.Omitted, omitted), answer.Outcome);
-        if (!await FitsAsync(result, cancellationToken).ConfigureAwait(false))
+        if (!await FitsAsync(result, cancellationToken))
         {
             (result, outcome) = (TooLarge(result), FrameOutcome.Failed);
-            await FitsAsync(result, cancellationToken).ConfigureAwait(false);
+            await FitsAsync(result, cancellationToken);
         }
 
         instruments.Ended(answer.Stream, outcome);
@@ -41,7 +41,7 @@ internal sealed class FrameDelivery(IBus bus, StreamInstruments instruments, Mye
     {
         while (true)
         {
-            switch (await bus.DeliverAsync(message.Topic, message, cancellationToken).ConfigureAwait(false))
+            switch (await bus.DeliverAsync(message.Topic, message, cancellationToken))
             {
                 case Delivery.Held:
                     return true;
@@ -49,7 +49,7 @@ internal sealed class FrameDelivery(IBus bus, StreamInstruments instruments, Mye
                     instruments.Omitted(message.Topic);
                     return false;
                 default:
-                    await Task.Delay(s_again, time, cancellationToken).ConfigureAwait(false);
+                    await Task.Delay(s_again, time, cancellationToken);
                     break;
             }
         }

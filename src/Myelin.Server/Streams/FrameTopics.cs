@@ -34,23 +34,23 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
 
         // Off the host's start: a broker may be away.
         await Task.Yield();
-        await Task.WhenAll(streams.Select(s => ReadAsync(Topics.Frames(s), stoppingToken))).ConfigureAwait(false);
-        await Task.WhenAll(Pumps()).ConfigureAwait(false);
+        await Task.WhenAll(streams.Select(s => ReadAsync(Topics.Frames(s), stoppingToken)));
+        await Task.WhenAll(Pumps());
     }
 
     private async Task ReadAsync(string topics, CancellationToken cancellationToken)
     {
         try
         {
-            await foreach (var frame in bus.SubscribeAsync(topics, Group, cancellationToken).WithCancellation(cancellationToken).ConfigureAwait(false))
+            await foreach (var frame in bus.SubscribeAsync(topics, Group, cancellationToken).WithCancellation(cancellationToken))
             {
                 if (Topics.StreamOf(frame.Topic).Length > LongestName)
                 {
-                    await bus.RejectAsync(frame, $"streams have names of at most {LongestName} characters", cancellationToken).ConfigureAwait(false);
+                    await bus.RejectAsync(frame, $"streams have names of at most {LongestName} characters", cancellationToken);
                     continue;
                 }
 
-                await Lane(frame, cancellationToken).WriteAsync(frame, cancellationToken).ConfigureAwait(false);
+                await Lane(frame, cancellationToken).WriteAsync(frame, cancellationToken);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -99,24 +99,24 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
         var delivered = Task.CompletedTask;
         try
         {
-            await foreach (var frame in frames.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var frame in frames.ReadAllAsync(cancellationToken))
             {
                 FrameAnswer answer;
-                await _permits.WaitAsync(cancellationToken).ConfigureAwait(false);
+                await _permits.WaitAsync(cancellationToken);
                 try
                 {
-                    answer = await work.RunAsync(stream, frame, cancellationToken).ConfigureAwait(false);
+                    answer = await work.RunAsync(stream, frame, cancellationToken);
                 }
                 finally
                 {
                     _permits.Release();
                 }
 
-                await delivered.ConfigureAwait(false);
+                await delivered;
                 delivered = delivery.RunAsync(frame, answer, cancellationToken);
             }
 
-            await delivered.ConfigureAwait(false);
+            await delivered;
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {

@@ -28,13 +28,13 @@ internal sealed partial class FrameWork(
         Problem problem;
         try
         {
-            if (await CheckAsync(frame, model, cancellationToken).ConfigureAwait(false) is { } refused)
+            if (await CheckAsync(frame, model, cancellationToken) is { } refused)
             {
                 problem = refused;
             }
             else
             {
-                var result = await InferAsync(frame, model!, cancellationToken).ConfigureAwait(false);
+                var result = await InferAsync(frame, model!, cancellationToken);
                 return new FrameAnswer(
                     stream,
                     FrameOutcome.Processed,
@@ -66,16 +66,16 @@ internal sealed partial class FrameWork(
 
         using var draft = new SubmissionDraft { Model = model, Parameters = Encoding.UTF8.GetBytes(frame.Header(OpenMessage.Parameters) ?? "") };
         draft.Parts.Add(new SubmissionPart("image", PartForm.Bytes, frame.Header(OpenMessage.ContentType), MemoryMarshal.AsMemory(frame.Payload)));
-        var (_, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, idempotencyKey: null, cancellationToken).ConfigureAwait(false);
+        var (_, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, idempotencyKey: null, cancellationToken);
         return refusal?.Problem;
     }
 
     private async Task<TaskResult> InferAsync(BusMessage frame, string model, CancellationToken cancellationToken)
     {
-        using var lease = await acquire(model, cancellationToken).ConfigureAwait(false);
+        using var lease = await acquire(model, cancellationToken);
         using var parameters = JsonDocument.Parse(frame.Header(OpenMessage.Parameters) ?? "{}");
         var files = new Dictionary<string, TaskFile> { ["image"] = new(frame.Header(OpenMessage.ContentType) ?? "", frame.Payload) };
-        return await lease.Task.RunAsync(new TaskInput(files, parameters.RootElement), new NoProgress(), cancellationToken).ConfigureAwait(false);
+        return await lease.Task.RunAsync(new TaskInput(files, parameters.RootElement), new NoProgress(), cancellationToken);
     }
 
     private static BusMessage Answer(string topic, BusMessage frame, string? model, string contentType, ReadOnlyMemory<byte> payload, string? name = null) =>

@@ -27,10 +27,10 @@ internal sealed class JobsTopic(JobsTopicIntake intake, IBus bus, MyelinOptions 
         var pumps = lanes.Select(lane => PumpAsync(lane.Reader, stoppingToken)).ToList();
         try
         {
-            await foreach (var message in bus.SubscribeAsync(Topics.JobsIn, Group, stoppingToken).WithCancellation(stoppingToken).ConfigureAwait(false))
+            await foreach (var message in bus.SubscribeAsync(Topics.JobsIn, Group, stoppingToken).WithCancellation(stoppingToken))
             {
                 var hash = string.GetHashCode(message.Key ?? message.Origin ?? "", StringComparison.Ordinal);
-                await lanes[(uint)hash % Lanes].Writer.WriteAsync(message, stoppingToken).ConfigureAwait(false);
+                await lanes[(uint)hash % Lanes].Writer.WriteAsync(message, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -39,16 +39,16 @@ internal sealed class JobsTopic(JobsTopicIntake intake, IBus bus, MyelinOptions 
         }
 
         Array.ForEach(lanes, lane => lane.Writer.TryComplete());
-        await Task.WhenAll(pumps).ConfigureAwait(false);
+        await Task.WhenAll(pumps);
     }
 
     private async Task PumpAsync(ChannelReader<BusMessage> messages, CancellationToken cancellationToken)
     {
         try
         {
-            await foreach (var message in messages.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var message in messages.ReadAllAsync(cancellationToken))
             {
-                await intake.TakeAsync(message, cancellationToken).ConfigureAwait(false);
+                await intake.TakeAsync(message, cancellationToken);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)

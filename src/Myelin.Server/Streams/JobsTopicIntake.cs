@@ -36,7 +36,7 @@ internal sealed partial class JobsTopicIntake(
             TimeSpan wait;
             try
             {
-                wait = await TryAsync(message, cancellationToken).ConfigureAwait(false);
+                wait = await TryAsync(message, cancellationToken);
                 if (wait == TimeSpan.Zero)
                 {
                     message.Done();
@@ -56,13 +56,13 @@ internal sealed partial class JobsTopicIntake(
                 if (++faults == Attempts)
                 {
                     instruments.Took(IntakeOutcome.Refused);
-                    await DeliverAsync(message, Problems.Of(ProblemTypes.Internal, $"the message failed {Attempts} times and lies in {Topics.DeadLetters}; the server's log says why"), cancellationToken).ConfigureAwait(false);
-                    await bus.RejectAsync(message, $"failed {Attempts} times: {e.Message}", cancellationToken).ConfigureAwait(false);
+                    await DeliverAsync(message, Problems.Of(ProblemTypes.Internal, $"the message failed {Attempts} times and lies in {Topics.DeadLetters}; the server's log says why"), cancellationToken);
+                    await bus.RejectAsync(message, $"failed {Attempts} times: {e.Message}", cancellationToken);
                     return;
                 }
             }
 
-            await Task.Delay(wait < s_longest ? wait : s_longest, time, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(wait < s_longest ? wait : s_longest, time, cancellationToken);
         }
     }
 
@@ -72,14 +72,14 @@ internal sealed partial class JobsTopicIntake(
         using var draft = new SubmissionDraft();
         if (Read(message, draft) is { } unreadable)
         {
-            return await RefuseAsync(message, unreadable, cancellationToken).ConfigureAwait(false);
+            return await RefuseAsync(message, unreadable, cancellationToken);
         }
 
         var key = Key(message);
-        var (checkedDraft, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, key, cancellationToken).ConfigureAwait(false);
+        var (checkedDraft, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, key, cancellationToken);
         if (refusal is not null)
         {
-            return await RefuseAsync(message, refusal.Problem, cancellationToken).ConfigureAwait(false);
+            return await RefuseAsync(message, refusal.Problem, cancellationToken);
         }
 
         var submission = checkedDraft! with
@@ -88,19 +88,19 @@ internal sealed partial class JobsTopicIntake(
             Callback = checkedDraft!.Callback ?? new JobCallback(WebhookTarget.Bus),
             TraceParent = message.Trace(),
         };
-        var result = await jobs.SubmitAsync(submission, cancellationToken).ConfigureAwait(false);
+        var result = await jobs.SubmitAsync(submission, cancellationToken);
         switch (result.Status)
         {
             case SubmitStatus.Accepted:
-                await bus.PublishSignalAsync(JobSignal.Of(result.Job!), cancellationToken).ConfigureAwait(false);
-                return await TellAsync(message, jobs.Describe(result.Job!, result.Position), IntakeOutcome.Accepted, cancellationToken).ConfigureAwait(false);
+                await bus.PublishSignalAsync(JobSignal.Of(result.Job!), cancellationToken);
+                return await TellAsync(message, jobs.Describe(result.Job!, result.Position), IntakeOutcome.Accepted, cancellationToken);
             case SubmitStatus.Repeated:
-                return await TellAsync(message, jobs.Describe(result.Job!, position: null), IntakeOutcome.Repeated, cancellationToken).ConfigureAwait(false);
+                return await TellAsync(message, jobs.Describe(result.Job!, position: null), IntakeOutcome.Repeated, cancellationToken);
             case SubmitStatus.IdempotencyMismatch:
                 var mismatch = Problems.Of(
                     ProblemTypes.IdempotencyMismatch,
                     $"job {result.Job!.Id} was submitted with the idempotency key '{key}' and another body; messages that share a Kafka key need an idempotency-key header each");
-                return await RefuseAsync(message, mismatch, cancellationToken).ConfigureAwait(false);
+                return await RefuseAsync(message, mismatch, cancellationToken);
             default:
                 instruments.Waits(result.Status);
                 return result.RetryAfter is { } later && later > TimeSpan.Zero ? later : s_again;
@@ -125,7 +125,7 @@ internal sealed partial class JobsTopicIntake(
 
     private async ValueTask<TimeSpan> RefuseAsync(BusMessage message, Problem problem, CancellationToken cancellationToken)
     {
-        if (!await DeliverAsync(message, problem, cancellationToken).ConfigureAwait(false))
+        if (!await DeliverAsync(message, problem, cancellationToken))
         {
             return s_again;
         }
@@ -135,12 +135,12 @@ internal sealed partial class JobsTopicIntake(
     }
 
     private async ValueTask<bool> DeliverAsync(BusMessage message, Problem problem, CancellationToken cancellationToken) =>
-        await bus.DeliverAsync(Topics.JobsOut, Answer(message, Problem.ContentType, OpenMessage.Json(problem)), cancellationToken).ConfigureAwait(false) != Delivery.Dropped;
+        await bus.DeliverAsync(Topics.JobsOut, Answer(message, Problem.ContentType, OpenMessage.Json(problem)), cancellationToken) != Delivery.Dropped;
 
     private async ValueTask<TimeSpan> TellAsync(BusMessage message, Job job, IntakeOutcome outcome, CancellationToken cancellationToken)
     {
         var answer = Answer(message, "application/json", default);
-        if (await bus.TellAsync(job, answer.Key, answer.Headers!, cancellationToken).ConfigureAwait(false) == Delivery.Dropped)
+        if (await bus.TellAsync(job, answer.Key, answer.Headers!, cancellationToken) == Delivery.Dropped)
         {
             // Another attempt finds the job there.
             return s_again;

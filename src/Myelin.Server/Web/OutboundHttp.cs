@@ -31,7 +31,7 @@ internal static class OutboundHttp
 
     private static async ValueTask<Stream> ConnectAsync(DnsEndPoint target, bool allowPrivate, CancellationToken cancellationToken)
     {
-        var addresses = await Dns.GetHostAddressesAsync(target.Host, cancellationToken).ConfigureAwait(false);
+        var addresses = await Dns.GetHostAddressesAsync(target.Host, cancellationToken);
         var allowed = Array.FindAll(addresses, a => allowPrivate || PublicAddress.IsPublic(a));
         if (allowed.Length == 0)
         {
@@ -41,7 +41,7 @@ internal static class OutboundHttp
         var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            await socket.ConnectAsync(allowed, target.Port, cancellationToken).ConfigureAwait(false);
+            await socket.ConnectAsync(allowed, target.Port, cancellationToken);
             return new NetworkStream(socket, ownsSocket: true);
         }
         catch

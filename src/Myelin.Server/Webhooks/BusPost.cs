@@ -27,7 +27,7 @@ internal sealed class BusPost(IBus bus, JobService jobs, MyelinOptions options, 
         try
         {
             var delivery = bus.TellAsync(jobs.Describe(job, position: null), request, headers, cancellationToken).AsTask();
-            return await delivery.WaitAsync(options.Webhooks.Timeout, time, cancellationToken).ConfigureAwait(false) switch
+            return await delivery.WaitAsync(options.Webhooks.Timeout, time, cancellationToken) switch
             {
                 Delivery.Held => new PostResult(null),
                 Delivery.TooLarge => new PostResult("larger than the bus takes (bus.kafka.maxMessageBytes)", Final: true),

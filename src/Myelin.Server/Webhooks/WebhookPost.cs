@@ -34,14 +34,14 @@ internal sealed class WebhookPost(MyelinOptions options, JobService jobs, BusPos
 
     public async Task<PostResult> SendAsync(WebhookDelivery delivery, CancellationToken cancellationToken)
     {
-        if (await jobs.GetAsync(delivery.Job, cancellationToken).ConfigureAwait(false) is not { } job)
+        if (await jobs.GetAsync(delivery.Job, cancellationToken) is not { } job)
         {
             return new PostResult("the job is no longer known", Final: true);
         }
 
         if (delivery.Callback.Url == WebhookTarget.Bus)
         {
-            return await bus.SendAsync(job, cancellationToken).ConfigureAwait(false);
+            return await bus.SendAsync(job, cancellationToken);
         }
 
         using var late = new CancellationTokenSource(options.Webhooks.Timeout, time);
@@ -49,7 +49,7 @@ internal sealed class WebhookPost(MyelinOptions options, JobService jobs, BusPos
         try
         {
             using var request = Request(delivery, job);
-            using var response = await _http.SendAsync(request, either.Token).ConfigureAwait(false);
+            using var response = await _http.SendAsync(request, either.Token);
             return response.StatusCode switch
             {
                 >= HttpStatusCode.OK and < HttpStatusCode.MultipleChoices => new PostResult(null),

@@ -18,7 +18,7 @@ internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, My
             return;
         }
 
-        var beat = await store.HeartbeatAsync(leases, time.GetUtcNow() + options.Worker.Lease, cancellationToken).ConfigureAwait(false);
+        var beat = await store.HeartbeatAsync(leases, time.GetUtcNow() + options.Worker.Lease, cancellationToken);
         foreach (var id in beat.Lost)
         {
             running.Stop(id, StopReason.LeaseLost);
@@ -35,11 +35,11 @@ internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, My
         using var timer = new PeriodicTimer(options.Worker.Lease / 3, time);
         try
         {
-            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            while (await timer.WaitForNextTickAsync(stoppingToken))
             {
                 try
                 {
-                    await BeatAsync(stoppingToken).ConfigureAwait(false);
+                    await BeatAsync(stoppingToken);
                 }
                 catch (Exception e) when (e is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
                 {

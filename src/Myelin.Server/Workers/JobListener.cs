@@ -31,14 +31,14 @@ internal sealed partial class JobListener(
         _classes = [.. Enum.GetValues<JobPriority>().Select(p => (p, bus.SubscribeAsync(Topics.AllJobs(p), Topics.Workers(p), _listening.Token)))];
         _controls = bus.SubscribeAsync(Topics.Control, group: null, _listening.Token);
         events.Observed += queue.Observe;
-        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+        await base.StartAsync(cancellationToken);
     }
 
     public override async Task StopAsync(CancellationToken cancellationToken)
     {
         events.Observed -= queue.Observe;
-        await _listening.CancelAsync().ConfigureAwait(false);
-        await base.StopAsync(cancellationToken).ConfigureAwait(false);
+        await _listening.CancelAsync();
+        await base.StopAsync(cancellationToken);
     }
 
     public override void Dispose()
@@ -54,7 +54,7 @@ internal sealed partial class JobListener(
         JobHint? last = null;
         while (true)
         {
-            var page = await store.QueuedAsync(last, PageSize, cancellationToken).ConfigureAwait(false);
+            var page = await store.QueuedAsync(last, PageSize, cancellationToken);
             foreach (var hint in page)
             {
                 if (runs(hint.Model) && !queue.Offer(hint))
@@ -82,7 +82,7 @@ internal sealed partial class JobListener(
                 .. _classes.Select(c => HearAsync(c.Hints, message => LearnAsync(c.Priority, message, stoppingToken), stoppingToken)),
                 HearAsync(_controls!, ObeyAsync, stoppingToken),
                 RescanLoopAsync(stoppingToken),
-            ]).ConfigureAwait(false);
+            ]);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested || _listening.IsCancellationRequested)
         {
@@ -95,12 +95,12 @@ internal sealed partial class JobListener(
         var hint = message.Read(JobsJson.Default.JobHint);
         if (bus.Retains)
         {
-            await queue.RoomAsync(priority, options.Bus.Kafka.Window, cancellationToken).ConfigureAwait(false);
+            await queue.RoomAsync(priority, options.Bus.Kafka.Window, cancellationToken);
         }
 
         if (!runs(hint.Model))
         {
-            await bus.PublishLookAsync(hint, cancellationToken).ConfigureAwait(false);
+            await bus.PublishLookAsync(hint, cancellationToken);
             message.Done();
         }
         else if (!queue.Offer(hint, message.Done))
@@ -146,15 +146,15 @@ internal sealed partial class JobListener(
 
     private async Task HearAsync(IAsyncEnumerable<BusMessage> messages, Func<BusMessage, ValueTask> act, CancellationToken cancellationToken)
     {
-        await foreach (var message in messages.WithCancellation(cancellationToken).ConfigureAwait(false))
+        await foreach (var message in messages.WithCancellation(cancellationToken))
         {
             try
             {
-                await act(message).ConfigureAwait(false);
+                await act(message);
             }
             catch (JsonException e)
             {
-                await bus.RejectAsync(message, $"unreadable: {e.Message}", cancellationToken).ConfigureAwait(false);
+                await bus.RejectAsync(message, $"unreadable: {e.Message}", cancellationToken);
             }
         }
     }
@@ -163,14 +163,14 @@ internal sealed partial class JobListener(
     {
         for (var pause = s_rescan; ;)
         {
-            await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(pause, time, cancellationToken);
             try
             {
                 if (queue.NeedsRescan)
                 {
                     // Jobs whose hints went to others wait there while this worker has nothing to do: it goes on helping
                     // until there are none. A group shares out partitions by their number, not by what is in them.
-                    await RescanAsync(cancellationToken).ConfigureAwait(false);
+                    await RescanAsync(cancellationToken);
                     pause = queue.Count > 0 ? s_help : s_rescan;
                 }
             }

@@ -50,9 +50,9 @@ internal sealed partial class JobRunner(
 
         try
         {
-            if (await TryClaimAsync(hint, job).ConfigureAwait(false))
+            if (await TryClaimAsync(hint, job))
             {
-                await AttemptAsync(job, permit).ConfigureAwait(false);
+                await AttemptAsync(job, permit);
             }
             else
             {
@@ -77,7 +77,7 @@ internal sealed partial class JobRunner(
         ClaimResult claim;
         try
         {
-            claim = await store.ClaimAsync(hint.Id, new JobLease(s_worker, job.LeaseToken, now + options.Worker.Lease), now, CancellationToken.None).ConfigureAwait(false);
+            claim = await store.ClaimAsync(hint.Id, new JobLease(s_worker, job.LeaseToken, now + options.Worker.Lease), now, CancellationToken.None);
         }
         catch (Exception e)
         {
@@ -91,7 +91,7 @@ internal sealed partial class JobRunner(
             case ClaimStatus.Claimed:
                 job.Record = claim.Job!;
                 queue.Claimed(hint);
-                await announcer.ChangedAsync(claim.Job!, CancellationToken.None).ConfigureAwait(false);
+                await announcer.ChangedAsync(claim.Job!, CancellationToken.None);
                 return true;
             case ClaimStatus.KeyBusy:
                 queue.KeyBusy(hint);
@@ -116,8 +116,8 @@ internal sealed partial class JobRunner(
         {
             var call = CallAsync(job, permit);
             Observe(call);
-            var result = await call.WaitAsync(job.Abandoned).ConfigureAwait(false);
-            outcome = endings.Succeeded(result.Json, await PutAsync(record, result.Artifacts).ConfigureAwait(false));
+            var result = await call.WaitAsync(job.Abandoned);
+            outcome = endings.Succeeded(result.Json, await PutAsync(record, result.Artifacts));
         }
         catch (Exception e) when (job.Reason != StopReason.None)
         {
@@ -131,7 +131,7 @@ internal sealed partial class JobRunner(
         }
 
         activity?.SetTag("myelin.state", outcome?.State.ToString());
-        await ApplyAsync(job, outcome).ConfigureAwait(false);
+        await ApplyAsync(job, outcome);
     }
 
     /// <summary>The part that holds the permit: it comes back when this returns, also when nobody waits any more.</summary>
@@ -141,10 +141,10 @@ internal sealed partial class JobRunner(
         {
             var record = job.Record!;
             using var late = time.CreateTimer(_ => job.Stop(StopReason.TimedOut), null, options.Worker.AttemptTimeout, Timeout.InfiniteTimeSpan);
-            using var lease = await acquire(record.Model, job.Stopping).ConfigureAwait(false);
-            var input = await ReadAsync(record, job.Stopping).ConfigureAwait(false);
+            using var lease = await acquire(record.Model, job.Stopping);
+            var input = await ReadAsync(record, job.Stopping);
             await using var progress = new ProgressReporter(record, bus, store, time, logger, job.Stopping);
-            return await lease.Task.RunAsync(input, progress, job.Stopping).ConfigureAwait(false);
+            return await lease.Task.RunAsync(input, progress, job.Stopping);
         }
         finally
         {
@@ -157,7 +157,7 @@ internal sealed partial class JobRunner(
         var files = new Dictionary<string, TaskFile>(job.Inputs.Length, StringComparer.Ordinal);
         foreach (var input in job.Inputs)
         {
-            var bytes = await inputs.ReadAsync(job.Id, input, cancellationToken).ConfigureAwait(false) ?? throw new MissingInputException(input.Name);
+            var bytes = await inputs.ReadAsync(job.Id, input, cancellationToken) ?? throw new MissingInputException(input.Name);
             files.Add(input.Name, new TaskFile(input.ContentType, bytes));
         }
 
@@ -172,7 +172,7 @@ internal sealed partial class JobRunner(
         foreach (var result in results)
         {
             using var content = Blobs.Reading(result.Bytes);
-            var blob = await artifacts.PutAsync(job.Id, JobBlobs.ResultName(job.Attempt, result.Name), result.ContentType, content, CancellationToken.None).ConfigureAwait(false);
+            var blob = await artifacts.PutAsync(job.Id, JobBlobs.ResultName(job.Attempt, result.Name), result.ContentType, content, CancellationToken.None);
             blobs.Add(blob with { Name = result.Name });
         }
 
@@ -186,11 +186,11 @@ internal sealed partial class JobRunner(
         {
             try
             {
-                var applied = await store.ApplyAsync(job.Id, job.LeaseToken, outcome, time.GetUtcNow(), CancellationToken.None).ConfigureAwait(false);
+                var applied = await store.ApplyAsync(job.Id, job.LeaseToken, outcome, time.GetUtcNow(), CancellationToken.None);
                 if (applied is not null)
                 {
                     // Said to the queue at once: the next job of the key need not wait for the word to come round by the bus.
-                    await announcer.ChangedAsync(applied, CancellationToken.None).ConfigureAwait(false);
+                    await announcer.ChangedAsync(applied, CancellationToken.None);
                     queue.Observe(JobSignal.Of(applied));
                     return;
                 }
@@ -200,7 +200,7 @@ internal sealed partial class JobRunner(
             catch (StorageException e)
             {
                 LogApplyFailed(job.Id, e);
-                await Task.Delay(s_storageRetry, time, CancellationToken.None).ConfigureAwait(false);
+                await Task.Delay(s_storageRetry, time, CancellationToken.None);
             }
         }
 

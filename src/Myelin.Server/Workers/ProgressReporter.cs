@@ -46,23 +46,23 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
     public async ValueTask DisposeAsync()
     {
         _newest.Writer.TryComplete();
-        await _loop.ConfigureAwait(false);
+        await _loop;
     }
 
     private async Task LoopAsync()
     {
         var count = 0L;
         var storedAt = _time.GetTimestamp();
-        await foreach (var reported in _newest.Reader.ReadAllAsync().ConfigureAwait(false))
+        await foreach (var reported in _newest.Reader.ReadAllAsync())
         {
             try
             {
                 var eventId = EventIds.Progress(_job.Attempt, ++count);
-                var progress = await PublishAsync(reported, eventId).ConfigureAwait(false);
+                var progress = await PublishAsync(reported, eventId);
                 if (_time.GetElapsedTime(storedAt) >= s_storeEvery)
                 {
                     storedAt = _time.GetTimestamp();
-                    await _store.ProgressAsync(_job.Id, _job.LeaseToken!, progress, eventId, CancellationToken.None).ConfigureAwait(false);
+                    await _store.ProgressAsync(_job.Id, _job.LeaseToken!, progress, eventId, CancellationToken.None);
                 }
             }
             catch (Exception e)
@@ -79,12 +79,12 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
         {
             // A new address for each picture, and the last one until then: watchers that miss an event miss no picture.
             _preview = string.Create(CultureInfo.InvariantCulture, $"/v1/jobs/{_job.Id}/preview?step={reported.Step}");
-            await _bus.PublishPreviewAsync(_job.Id, jpeg, CancellationToken.None).ConfigureAwait(false);
+            await _bus.PublishPreviewAsync(_job.Id, jpeg, CancellationToken.None);
         }
 
         var fraction = reported.Steps > 0 ? Math.Clamp((double)reported.Step / reported.Steps, 0, 1) : 0;
         var progress = new JobProgress(reported.Step, reported.Steps, fraction, reported.SecondsPerStep, _preview);
-        await _bus.PublishSignalAsync(JobSignal.OfProgress(_job, eventId, progress), CancellationToken.None).ConfigureAwait(false);
+        await _bus.PublishSignalAsync(JobSignal.OfProgress(_job, eventId, progress), CancellationToken.None);
         return progress;
     }
 

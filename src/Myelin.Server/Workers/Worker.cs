@@ -30,15 +30,15 @@ internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJo
         {
             while (true)
             {
-                await attempts.WaitAsync(stoppingToken).ConfigureAwait(false);
-                await permits.WaitAsync(stoppingToken).ConfigureAwait(false);
-                var hint = await queue.TakeAsync(stoppingToken).ConfigureAwait(false);
+                await attempts.WaitAsync(stoppingToken);
+                await permits.WaitAsync(stoppingToken);
+                var hint = await queue.TakeAsync(stoppingToken);
                 Track(runner.RunAsync(hint, () => permits.Release()), () => attempts.Release());
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            await DrainAsync().ConfigureAwait(false);
+            await DrainAsync();
         }
     }
 
@@ -58,21 +58,21 @@ internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJo
 
     private async Task DrainAsync()
     {
-        if (await EndedWithinAsync(options.Worker.DrainTimeout).ConfigureAwait(false))
+        if (await EndedWithinAsync(options.Worker.DrainTimeout))
         {
             return;
         }
 
         LogGivingBack(running.Count);
         running.StopAll(StopReason.Shutdown);
-        await EndedWithinAsync(s_giveBack).ConfigureAwait(false);
+        await EndedWithinAsync(s_giveBack);
     }
 
     private async Task<bool> EndedWithinAsync(TimeSpan timeout)
     {
         try
         {
-            await Task.WhenAll(_attempts.Keys).WaitAsync(timeout, time, CancellationToken.None).ConfigureAwait(false);
+            await Task.WhenAll(_attempts.Keys).WaitAsync(timeout, time, CancellationToken.None);
             return true;
         }
         catch (TimeoutException)

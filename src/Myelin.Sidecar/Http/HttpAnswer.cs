@@ -10,7 +10,7 @@ internal static class HttpAnswer
     public static async Task JsonAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
     {
         var buffer = new ArrayBufferWriter<byte>(512);
-        await using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer))
         {
             write(json);
         }

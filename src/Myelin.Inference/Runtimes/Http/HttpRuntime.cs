@@ -110,7 +110,8 @@ public sealed class HttpRuntime : IRuntime
             }
 
             var call = string.Create(CultureInfo.InvariantCulture, $"{s_callPrefix}-{Interlocked.Increment(ref s_lastCall)}");
-            await using var following = await HttpProgress.OpenAsync(_server, call, progress).ConfigureAwait(false);
+            var following = await HttpProgress.OpenAsync(_server, call, progress).ConfigureAwait(false);
+            await using var _ = following.ConfigureAwait(false);
             var answer = await SendAsync(inputs, call, abort.Token).ConfigureAwait(false);
             await following.EndAsync().ConfigureAwait(false);
             return answer;
@@ -144,7 +145,8 @@ public sealed class HttpRuntime : IRuntime
                 throw await HttpFault.FromAnswerAsync(_server.Name, response, stop.Token).ConfigureAwait(false);
             }
 
-            await using var body = await response.Content.ReadAsStreamAsync(stop.Token).ConfigureAwait(false);
+            var body = await response.Content.ReadAsStreamAsync(stop.Token).ConfigureAwait(false);
+            await using var _ = body.ConfigureAwait(false);
             var answer = await OipReader.ReadAsync(
                 body, HeadLength(response), response.Content.Headers.ContentLength, "outputs", _options.Message, stop.Token).ConfigureAwait(false);
             answered = true;

@@ -39,7 +39,8 @@ internal sealed partial class RemoteEndpoint(
     {
         // Between containers both see the socket's folder, and nothing else for certain.
         var ringFolder = address.Path is { } path ? Path.GetDirectoryName(path)! : "/dev/shm";
-        await using var connection = await SidecarConnector.ConnectAsync(address, Definition, networks(), options, Sidecar.StartTimeout, ringFolder, owner: null, time, Stop).ConfigureAwait(false);
+        var connection = await SidecarConnector.ConnectAsync(address, Definition, networks(), options, Sidecar.StartTimeout, ringFolder, owner: null, time, Stop).ConfigureAwait(false);
+        await using var _ = connection.ConfigureAwait(false);
         var session = await SidecarSession.OpenAsync(this, connection, networks(), Stop).ConfigureAwait(false);
         _failures = 0;
         LogReady(logger, Definition.Name, Address, connection.Product ?? "unnamed", connection.Problem);

@@ -29,7 +29,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     public async ValueTask<JobArtifact> PutAsync(string job, string name, string contentType, Stream content, CancellationToken cancellationToken)
     {
         var upload = new S3Upload(_client, _options.Bucket, Key(job, BlobName.Checked(name)), contentType, _options.PartBytes);
-        var (size, hash) = await upload.RunAsync(content, cancellationToken).ConfigureAwait(false);
+        var (size, hash) = await upload.RunAsync(content, cancellationToken);
         return new JobArtifact(name, contentType, size, hash);
     }
 
@@ -39,7 +39,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         try
         {
             // At once with its content: most are read from the begin to the end.
-            var answer = await _client.GetObjectAsync(_options.Bucket, key, cancellationToken).ConfigureAwait(false);
+            var answer = await _client.GetObjectAsync(_options.Bucket, key, cancellationToken);
             return new S3BlobStream(_client, _options.Bucket, key, answer);
         }
         catch (NoSuchKeyException)
@@ -65,20 +65,20 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     public async ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
     {
         var prefix = Key(job, "");
-        foreach (var upload in await UploadsAsync(prefix, cancellationToken).ConfigureAwait(false))
+        foreach (var upload in await UploadsAsync(prefix, cancellationToken))
         {
-            await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken).ConfigureAwait(false);
+            await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken);
         }
 
         ListObjectsV2Response page;
         do
         {
             // From the begin each time: what was listed before is gone.
-            page = await PageAsync(prefix, null, cancellationToken).ConfigureAwait(false);
+            page = await PageAsync(prefix, null, cancellationToken);
             if (page.S3Objects is { Count: > 0 } found)
             {
                 var request = new DeleteObjectsRequest { BucketName = _options.Bucket, Quiet = true, Objects = [.. found.Select(blob => new KeyVersion { Key = blob.Key })] };
-                await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken).ConfigureAwait(false);
+                await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken);
             }
         }
         while (page.IsTruncated == true);
@@ -87,7 +87,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     public async IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var unfinished = new SortedDictionary<string, DateTimeOffset>(StringComparer.Ordinal);
-        foreach (var upload in await UploadsAsync(_options.Prefix, cancellationToken).ConfigureAwait(false))
+        foreach (var upload in await UploadsAsync(_options.Prefix, cancellationToken))
         {
             unfinished[JobOf(upload.Key)] = Time(upload.Initiated);
         }
@@ -97,7 +97,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         string? after = null;
         do
         {
-            var page = await PageAsync(_options.Prefix, after, cancellationToken).ConfigureAwait(false);
+            var page = await PageAsync(_options.Prefix, after, cancellationToken);
             foreach (var blob in page.S3Objects ?? [])
             {
                 var (job, modified) = (JobOf(blob.Key), Time(blob.LastModified));
@@ -130,20 +130,20 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     {
         try
         {
-            await PageAsync(_options.Prefix, null, cancellationToken).ConfigureAwait(false);
+            await PageAsync(_options.Prefix, null, cancellationToken);
         }
         catch (ArtifactsUnavailableException fault) when (_options.CreateBucket && fault.InnerException is AmazonS3Exception { ErrorCode: "NoSuchBucket" })
         {
             try
             {
-                await AskAsync(() => _client.PutBucketAsync(_options.Bucket, cancellationToken), cancellationToken).ConfigureAwait(false);
+                await AskAsync(() => _client.PutBucketAsync(_options.Bucket, cancellationToken), cancellationToken);
             }
             catch (ArtifactsUnavailableException other) when (other.InnerException is AmazonS3Exception { StatusCode: HttpStatusCode.Conflict })
             {
                 // Another process has made it meanwhile.
             }
 
-            await PageAsync(_options.Prefix, null, cancellationToken).ConfigureAwait(false);
+            await PageAsync(_options.Prefix, null, cancellationToken);
         }
     }
 
@@ -200,7 +200,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         try
         {
             var request = new ListMultipartUploadsRequest { BucketName = _options.Bucket, Prefix = prefix };
-            return (await _client.ListMultipartUploadsAsync(request, cancellationToken).ConfigureAwait(false)).MultipartUploads ?? [];
+            return (await _client.ListMultipartUploadsAsync(request, cancellationToken)).MultipartUploads ?? [];
         }
         catch (AmazonS3Exception fault) when (fault.StatusCode == HttpStatusCode.NotImplemented)
         {
@@ -216,7 +216,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     {
         try
         {
-            return await ask().ConfigureAwait(false);
+            return await ask();
         }
         catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
         {

@@ -51,8 +51,8 @@ internal sealed class S3BlobStream : Stream
         {
             try
             {
-                var content = await ContentAsync(cancellationToken).ConfigureAwait(false);
-                var read = await content.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+                var content = await ContentAsync(cancellationToken);
+                var read = await content.ReadAsync(buffer, cancellationToken);
                 if (read == 0)
                 {
                     throw new EndOfStreamException($"the content ended at {_position} of {Length}");
@@ -114,7 +114,7 @@ internal sealed class S3BlobStream : Stream
         if (_open is null)
         {
             var range = new GetObjectRequest { BucketName = _bucket, Key = _key, ByteRange = new ByteRange(_position, Length - 1), EtagToMatch = _version };
-            var answer = await _client.GetObjectAsync(range, cancellationToken).ConfigureAwait(false);
+            var answer = await _client.GetObjectAsync(range, cancellationToken);
             if (answer.ETag != _version)
             {
                 answer.Dispose();

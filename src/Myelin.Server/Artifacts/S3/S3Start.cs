@@ -19,7 +19,7 @@ internal sealed partial class S3Start(IArtifacts artifacts, MyelinOptions option
         {
             try
             {
-                await bucket.CheckAsync(cancellationToken).ConfigureAwait(false);
+                await bucket.CheckAsync(cancellationToken);
                 LogReady(options.Artifacts.S3);
                 return;
             }
@@ -28,7 +28,7 @@ internal sealed partial class S3Start(IArtifacts artifacts, MyelinOptions option
                 LogWaiting(options.Artifacts.S3, fault.Message);
             }
 
-            await Task.Delay(s_pause, time, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(s_pause, time, cancellationToken);
         }
     }
 

@@ -28,11 +28,11 @@ internal sealed class S3Upload(AmazonS3Client client, string bucket, string key,
             var size = 0L;
             while (true)
             {
-                var length = await content.ReadAtLeastAsync(buffer.AsMemory(0, partBytes), partBytes, throwOnEndOfStream: false, cancellationToken).ConfigureAwait(false);
+                var length = await content.ReadAtLeastAsync(buffer.AsMemory(0, partBytes), partBytes, throwOnEndOfStream: false, cancellationToken);
                 hash.AppendData(buffer, 0, length);
                 size += length;
                 var last = length < partBytes;
-                await SendAsync(buffer, length, last, cancellationToken).ConfigureAwait(false);
+                await SendAsync(buffer, length, last, cancellationToken);
                 if (last)
                 {
                     whole = true;
@@ -45,7 +45,7 @@ internal sealed class S3Upload(AmazonS3Client client, string bucket, string key,
             ArrayPool<byte>.Shared.Return(buffer);
             if (!whole)
             {
-                await AbortAsync().ConfigureAwait(false);
+                await AbortAsync();
             }
         }
     }
@@ -58,21 +58,21 @@ internal sealed class S3Upload(AmazonS3Client client, string bucket, string key,
             if (last && _upload is null)
             {
                 await client.PutObjectAsync(
-                    new PutObjectRequest { BucketName = bucket, Key = key, ContentType = contentType, InputStream = part, AutoCloseStream = false }, cancellationToken).ConfigureAwait(false);
+                    new PutObjectRequest { BucketName = bucket, Key = key, ContentType = contentType, InputStream = part, AutoCloseStream = false }, cancellationToken);
                 return;
             }
 
             _upload ??= (await client.InitiateMultipartUploadAsync(
-                new InitiateMultipartUploadRequest { BucketName = bucket, Key = key, ContentType = contentType }, cancellationToken).ConfigureAwait(false)).UploadId;
+                new InitiateMultipartUploadRequest { BucketName = bucket, Key = key, ContentType = contentType }, cancellationToken)).UploadId;
             if (length > 0)
             {
-                await SendPartAsync(part, length, last, cancellationToken).ConfigureAwait(false);
+                await SendPartAsync(part, length, last, cancellationToken);
             }
 
             if (last)
             {
                 await client.CompleteMultipartUploadAsync(
-                    new CompleteMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = _upload, PartETags = _parts }, cancellationToken).ConfigureAwait(false);
+                    new CompleteMultipartUploadRequest { BucketName = bucket, Key = key, UploadId = _upload, PartETags = _parts }, cancellationToken);
             }
         }
         catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
@@ -90,7 +90,7 @@ internal sealed class S3Upload(AmazonS3Client client, string bucket, string key,
 
         var answer = await client.UploadPartAsync(
             new UploadPartRequest { BucketName = bucket, Key = key, UploadId = _upload, PartNumber = _parts.Count + 1, PartSize = length, InputStream = part, IsLastPart = last },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         _parts.Add(new PartETag(_parts.Count + 1, answer.ETag));
     }
 
@@ -103,7 +103,7 @@ internal sealed class S3Upload(AmazonS3Client client, string bucket, string key,
 
         try
         {
-            await client.AbortMultipartUploadAsync(bucket, key, _upload, CancellationToken.None).ConfigureAwait(false);
+            await client.AbortMultipartUploadAsync(bucket, key, _upload, CancellationToken.None);
         }
         catch (Exception fault) when (S3Faults.IsFault(fault, CancellationToken.None))
         {

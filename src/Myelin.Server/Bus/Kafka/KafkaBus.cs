@@ -48,7 +48,7 @@ internal sealed class KafkaBus(
     {
         var delivered = new TaskCompletionSource<Delivery>(TaskCreationOptions.RunContinuationsAsynchronously);
         publisher.Publish(topic, Traced(message), error => delivered.TrySetResult(Ending(error)));
-        return await delivered.Task.WaitAsync(cancellationToken).ConfigureAwait(false);
+        return await delivered.Task.WaitAsync(cancellationToken);
     }
 
     public void Prepare(string topic) => _ = topics.EnsureAsync(topic);
@@ -112,7 +112,7 @@ internal sealed class KafkaBus(
         }
 
         left.ForEach(s => s.Stop());
-        await Task.WhenAny(Task.WhenAll(left.Select(s => s.Ended)), Task.Delay(s_leave, time)).ConfigureAwait(false);
+        await Task.WhenAny(Task.WhenAll(left.Select(s => s.Ended)), Task.Delay(s_leave, time));
     }
 
     private static Delivery Ending(Error error) => error switch
@@ -150,14 +150,14 @@ internal sealed class KafkaBus(
     {
         try
         {
-            await foreach (var message in subscription.ReadAsync(cancellationToken).ConfigureAwait(false))
+            await foreach (var message in subscription.ReadAsync(cancellationToken))
             {
                 yield return message;
             }
         }
         finally
         {
-            await stop.DisposeAsync().ConfigureAwait(false);
+            await stop.DisposeAsync();
             subscription.Stop();
         }
     }

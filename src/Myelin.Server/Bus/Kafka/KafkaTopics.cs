@@ -53,7 +53,7 @@ internal sealed partial class KafkaTopics(KafkaClient client, KafkaNames names, 
         {
             try
             {
-                await _admin.Value.CreateTopicsAsync([Specification(topic)], new CreateTopicsOptions { RequestTimeout = s_timeout, OperationTimeout = s_timeout }).ConfigureAwait(false);
+                await _admin.Value.CreateTopicsAsync([Specification(topic)], new CreateTopicsOptions { RequestTimeout = s_timeout, OperationTimeout = s_timeout });
                 LogCreated(topic);
                 return;
             }

@@ -35,7 +35,7 @@ internal sealed class MessageBuffer
 
     public async IAsyncEnumerable<BusMessage> ReadAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        await foreach (var (message, ledger) in _queue.Reader.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        await foreach (var (message, ledger) in _queue.Reader.ReadAllAsync(cancellationToken))
         {
             Interlocked.Decrement(ref _count);
             Interlocked.Add(ref _bytes, -message.Payload.Length);

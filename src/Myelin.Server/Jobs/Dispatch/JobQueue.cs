@@ -93,7 +93,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
                 shrunk = (_shrunk ??= NewChange()).Task;
             }
 
-            await shrunk.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await shrunk.WaitAsync(cancellationToken);
         }
     }
 
@@ -128,7 +128,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
 
             try
             {
-                await changed.WaitAsync(wait, time, cancellationToken).ConfigureAwait(false);
+                await changed.WaitAsync(wait, time, cancellationToken);
             }
             catch (TimeoutException)
             {

@@ -23,12 +23,12 @@ internal sealed class PostgresBatch(NpgsqlDataSource source, QueueDepths depths,
     public async Task CommitAsync(IReadOnlyList<PostgresWrite> writes, CancellationToken cancellationToken)
     {
         _sent = false;
-        _connection ??= await source.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
+        _connection ??= await source.OpenConnectionAsync(cancellationToken);
         var groups = writes.GroupBy(w => w.Statement).OrderBy(g => g.Key.Order)
             .Select(g => (Statement: g.Key, Writes: (IReadOnlyList<PostgresWrite>)[.. g.OrderBy(w => w.Job, StringComparer.Ordinal)])).ToList();
         List<(string, JobPriority, int)> counts;
         var batch = new NpgsqlBatch(_connection);
-        await using (batch.ConfigureAwait(false))
+        await using (batch)
         {
             foreach (var (statement, own) in groups)
             {
@@ -39,20 +39,20 @@ internal sealed class PostgresBatch(NpgsqlDataSource source, QueueDepths depths,
             batch.BatchCommands.Add(new NpgsqlBatchCommand(Clock));
             var start = time.GetTimestamp();
             _sent = true;
-            var reader = await batch.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-            await using (reader.ConfigureAwait(false))
+            var reader = await batch.ExecuteReaderAsync(cancellationToken);
+            await using (reader)
             {
                 foreach (var (statement, own) in groups)
                 {
-                    await statement.ReadAsync(reader, own, cancellationToken).ConfigureAwait(false);
+                    await statement.ReadAsync(reader, own, cancellationToken);
                 }
 
-                counts = await ReadDepthsAsync(reader, cancellationToken).ConfigureAwait(false);
-                await reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+                counts = await ReadDepthsAsync(reader, cancellationToken);
+                await reader.ReadAsync(cancellationToken);
                 clock.Observe(StoredTime.FromMicroseconds(reader.GetInt64(0)), time.GetElapsedTime(start));
 
                 // The end of the results is the end of the transaction: only now it is durable.
-                await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+                await reader.NextResultAsync(cancellationToken);
             }
         }
 
@@ -83,23 +83,23 @@ internal sealed class PostgresBatch(NpgsqlDataSource source, QueueDepths depths,
         if (_connection is { } connection)
         {
             _connection = null;
-            await connection.DisposeAsync().ConfigureAwait(false);
+            await connection.DisposeAsync();
         }
 
         return sent;
     }
 
-    public async ValueTask DisposeAsync() => await ResetAsync().ConfigureAwait(false);
+    public async ValueTask DisposeAsync() => await ResetAsync();
 
     private static async Task<List<(string, JobPriority, int)>> ReadDepthsAsync(NpgsqlDataReader reader, CancellationToken cancellationToken)
     {
         var counts = new List<(string, JobPriority, int)>();
-        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        while (await reader.ReadAsync(cancellationToken))
         {
             counts.Add((reader.GetString(0), (JobPriority)reader.GetInt16(1), reader.GetInt32(2)));
         }
 
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken);
         return counts;
     }
 }

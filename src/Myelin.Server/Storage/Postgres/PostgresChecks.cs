@@ -18,8 +18,8 @@ internal static partial class PostgresChecks
 
         await using var command = new NpgsqlCommand(
             "SELECT current_setting('server_encoding'), current_setting('fsync'), current_setting('synchronous_commit')", connection);
-        await using var row = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-        await row.ReadAsync(cancellationToken).ConfigureAwait(false);
+        await using var row = await command.ExecuteReaderAsync(cancellationToken);
+        await row.ReadAsync(cancellationToken);
         if (row.GetString(0) != "UTF8")
         {
             throw new StorageException($"The database's encoding is {row.GetString(0)}; create one with ENCODING 'UTF8'.", 0);

@@ -33,7 +33,7 @@ internal sealed class PostgresCoordinatorLease(PostgresPool pool, TimeSpan durat
         }
 
         var asked = time.GetTimestamp();
-        if (await AskAsync(cancellationToken).ConfigureAwait(false) is not { } fence)
+        if (await AskAsync(cancellationToken) is not { } fence)
         {
             _held = false;
             return CoordinatorHold.Elsewhere;
@@ -61,7 +61,7 @@ internal sealed class PostgresCoordinatorLease(PostgresPool pool, TimeSpan durat
                 p.AddText(Name);
                 p.AddText(_owner);
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 
     /// <summary>The fence, or null while another process has it.</summary>
@@ -83,7 +83,7 @@ internal sealed class PostgresCoordinatorLease(PostgresPool pool, TimeSpan durat
                 p.Add(new NpgsqlParameter<TimeSpan> { TypedValue = duration });
             },
             static row => (long?)row.GetInt64(0),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return fence.FirstOrDefault();
     }
 }

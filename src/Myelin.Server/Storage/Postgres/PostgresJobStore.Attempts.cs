@@ -16,21 +16,21 @@ internal sealed partial class PostgresJobStore
     private const int CancelTries = 10;
 
     public async ValueTask<ClaimResult> ClaimAsync(string id, JobLease lease, DateTimeOffset now, CancellationToken cancellationToken) =>
-        await _writer.RunAsync(new ClaimWrite(id, lease, now, cancellationToken), cancellationToken).ConfigureAwait(false);
+        await _writer.RunAsync(new ClaimWrite(id, lease, now, cancellationToken), cancellationToken);
 
     public async ValueTask<HeartbeatResult> HeartbeatAsync(
         IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until, CancellationToken cancellationToken) =>
-        await _writer.RunAsync(new HeartbeatWrite(leases, until, cancellationToken), cancellationToken).ConfigureAwait(false);
+        await _writer.RunAsync(new HeartbeatWrite(leases, until, cancellationToken), cancellationToken);
 
     public async ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken) =>
-        await _writer.RunAsync(new ProgressWrite(id, token, progress, eventId, cancellationToken), cancellationToken).ConfigureAwait(false);
+        await _writer.RunAsync(new ProgressWrite(id, token, progress, eventId, cancellationToken), cancellationToken);
 
     public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
     {
         var write = new EndWrite(id, EndGuard.Token, token, before: null, fence: null, outcome, now, cancellationToken) { Repeated = _unknown.TryRemove(token, out _) };
         try
         {
-            return await _writer.RunAsync(write, cancellationToken).ConfigureAwait(false);
+            return await _writer.RunAsync(write, cancellationToken);
         }
         catch (StorageUnavailableException) when (_unknown.Count < UnknownLimit)
         {
@@ -45,17 +45,17 @@ internal sealed partial class PostgresJobStore
         {
             var outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
             var write = new EndWrite(id, EndGuard.Queued, token: null, before: null, fence: null, outcome, now, cancellationToken);
-            if (await _writer.RunAsync(write, cancellationToken).ConfigureAwait(false) is { } cancelled)
+            if (await _writer.RunAsync(write, cancellationToken) is { } cancelled)
             {
                 return new CancelResult(CancelStatus.Cancelled, cancelled);
             }
 
-            if (await RequestCancelAsync(id, cancellationToken).ConfigureAwait(false) is { } running)
+            if (await RequestCancelAsync(id, cancellationToken) is { } running)
             {
                 return new CancelResult(CancelStatus.Requested, running);
             }
 
-            switch (await GetAsync(id, cancellationToken).ConfigureAwait(false))
+            switch (await GetAsync(id, cancellationToken))
             {
                 case null:
                     return new CancelResult(CancelStatus.NotFound);
@@ -71,5 +71,5 @@ internal sealed partial class PostgresJobStore
     private async Task<JobRecord?> RequestCancelAsync(string id, CancellationToken cancellationToken) =>
         (await ReadJobsAsync(
             $"UPDATE jobs SET cancel_requested = true WHERE id = $1 AND state = 1 RETURNING {JobColumns.Names}", p => p.AddText(id), cancellationToken)
-            .ConfigureAwait(false)).FirstOrDefault();
+            ).FirstOrDefault();
 }

@@ -29,7 +29,7 @@ internal sealed partial class PostgresJobStore
                 p.AddTime(now);
                 p.AddInteger(limit);
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         var overdue = await ReadJobsAsync(
             $"SELECT {JobColumns.Names} FROM jobs WHERE state = 0 AND deadline IS NOT NULL AND deadline <= $1 AND attempt = 0 LIMIT $2",
             p =>
@@ -37,7 +37,7 @@ internal sealed partial class PostgresJobStore
                 p.AddTime(now);
                 p.AddInteger(limit);
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
 
         // Read first, changed under a guard that what was read still holds: a heartbeat may come between.
         var guard = policy.AllLeases ? EndGuard.Token : EndGuard.LostLease;
@@ -45,7 +45,7 @@ internal sealed partial class PostgresJobStore
         var changes = lost
             .Select(j => new EndWrite(j.Id, guard, j.LeaseToken, now, fence, RecoveryOutcome.Of(j, policy, now), now, cancellationToken))
             .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, before: null, fence, expired, now, cancellationToken)));
-        var changed = await Task.WhenAll(changes.Select(c => _writer.RunAsync(c, cancellationToken))).ConfigureAwait(false);
+        var changed = await Task.WhenAll(changes.Select(c => _writer.RunAsync(c, cancellationToken)));
         return [.. changed.OfType<JobRecord>()];
     }
 
@@ -67,13 +67,13 @@ internal sealed partial class PostgresJobStore
             """,
             Due(now, limit),
             static row => row.GetString(0),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return [.. purged];
     }
 
     public async ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken)
     {
-        await FoldAsync(cancellationToken).ConfigureAwait(false);
+        await FoldAsync(cancellationToken);
         return await Pool.ExecuteAsync(
             Repeat.Never,
             $"""
@@ -86,7 +86,7 @@ internal sealed partial class PostgresJobStore
             DELETE FROM jobs j USING due WHERE j.seq = due.seq
             """,
             Due(before, limit),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 
     private Action<NpgsqlParameterCollection> Due(DateTimeOffset until, int limit) => p =>
@@ -115,6 +115,6 @@ internal sealed partial class PostgresJobStore
             ON CONFLICT (model, priority, slot) DO UPDATE SET depth = queue_depths.depth + excluded.depth, touched_at = now()
             """,
             p => p.Add(new NpgsqlParameter<TimeSpan> { TypedValue = s_silence }),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 }

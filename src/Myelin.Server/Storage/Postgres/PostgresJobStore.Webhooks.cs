@@ -24,15 +24,15 @@ internal sealed partial class PostgresJobStore
             },
             static row => new WebhookDelivery(
                 row.GetInt64(0), row.GetString(1), JsonSerializer.Deserialize(row.GetFieldValue<byte[]>(2), JsonContext.Default.JobCallback)!, row.GetInt32(3)),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return [.. due];
     }
 
     public async ValueTask DeliveredAsync(long id, CancellationToken cancellationToken) =>
-        await SettleAsync(id, state: 1, nextAt: null, error: null, cancellationToken).ConfigureAwait(false);
+        await SettleAsync(id, state: 1, nextAt: null, error: null, cancellationToken);
 
     public async ValueTask FailedAsync(long id, DateTimeOffset? nextAt, string error, CancellationToken cancellationToken) =>
-        await SettleAsync(id, nextAt is null ? 2 : 0, nextAt, error.Replace('\0', ' '), cancellationToken).ConfigureAwait(false);
+        await SettleAsync(id, nextAt is null ? 2 : 0, nextAt, error.Replace('\0', ' '), cancellationToken);
 
     private Task<int> SettleAsync(long id, int state, DateTimeOffset? nextAt, string? error, CancellationToken cancellationToken) => Pool.ExecuteAsync(
         Repeat.Harmless,

@@ -40,16 +40,16 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
     public static async Task<PostgresJobStore> OpenAsync(
         PostgresSettings settings, TimeSpan coordinatorLease, PostgresContext context, CancellationToken cancellationToken)
     {
-        var pool = await PostgresPool.OpenAsync(settings, context.Time, context.Logger, cancellationToken).ConfigureAwait(false);
+        var pool = await PostgresPool.OpenAsync(settings, context.Time, context.Logger, cancellationToken);
         var store = new PostgresJobStore(pool, settings, coordinatorLease, context);
         try
         {
-            await store._writer.StartAsync(cancellationToken).ConfigureAwait(false);
+            await store._writer.StartAsync(cancellationToken);
             return store;
         }
         catch
         {
-            await store.DisposeAsync().ConfigureAwait(false);
+            await store.DisposeAsync();
             throw;
         }
     }
@@ -59,7 +59,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
     {
         try
         {
-            return await _writer.RunAsync(new InsertWrite(job, inputs, queueLimit, cancellationToken), cancellationToken).ConfigureAwait(false);
+            return await _writer.RunAsync(new InsertWrite(job, inputs, queueLimit, cancellationToken), cancellationToken);
         }
         catch (StorageFullException)
         {
@@ -78,12 +78,12 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
                 p.AddText(name);
             },
             static row => (ReadOnlyMemory<byte>?)row.GetFieldValue<byte[]>(0),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return found.FirstOrDefault();
     }
 
     public async ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) =>
-        (await ReadJobsAsync($"SELECT {JobColumns.Names} FROM jobs WHERE id = $1", p => p.AddText(id), cancellationToken).ConfigureAwait(false)).FirstOrDefault();
+        (await ReadJobsAsync($"SELECT {JobColumns.Names} FROM jobs WHERE id = $1", p => p.AddText(id), cancellationToken)).FirstOrDefault();
 
     public async ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken)
     {
@@ -96,7 +96,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
                 p.AddText(idempotencyKey);
             },
             static row => row.GetInt32(0),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return found.Count > 0;
     }
 
@@ -120,7 +120,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
                 p.AddInteger(limit);
                 texts.ForEach(t => p.AddText(t.Value));
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return [.. jobs];
 
         void AddText(string column, string? value)
@@ -148,7 +148,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
                 p.AddInteger(limit);
             },
             PostgresRow.ReadHint,
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return [.. hints];
     }
 
@@ -165,7 +165,7 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
                 p.AddLong(job.Sequence);
             },
             static row => row.GetInt32(0),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return better + same[0];
     }
 
@@ -187,9 +187,9 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
         }
 
         _disposed = true;
-        await closeWriter().ConfigureAwait(false);
-        await _single.DisposeAsync().ConfigureAwait(false);
-        await Pool.DisposeAsync().ConfigureAwait(false);
+        await closeWriter();
+        await _single.DisposeAsync();
+        await Pool.DisposeAsync();
     }
 
     /// <summary>Of statements that may run twice.</summary>

@@ -18,7 +18,7 @@ internal static class PostgresMigrations
 
     public static async Task RunAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
-        await ExecuteAsync(connection, $"SELECT pg_advisory_lock({Lock})", cancellationToken).ConfigureAwait(false);
+        await ExecuteAsync(connection, $"SELECT pg_advisory_lock({Lock})", cancellationToken);
         try
         {
             await ExecuteAsync(
@@ -27,25 +27,25 @@ internal static class PostgresMigrations
                 CREATE TABLE IF NOT EXISTS migrations (
                   number integer PRIMARY KEY, name text NOT NULL, incompatible boolean NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())
                 """,
-                cancellationToken).ConfigureAwait(false);
-            var known = await KnownAsync(connection, cancellationToken).ConfigureAwait(false);
+                cancellationToken);
+            var known = await KnownAsync(connection, cancellationToken);
             var files = MigrationFiles.OfPostgres();
             MigrationFiles.RefuseNewer(known.Where(k => k.Value && files.All(f => f.Number != k.Key)).Select(k => k.Key));
             foreach (var file in files.Where(f => !known.ContainsKey(f.Number)))
             {
-                await ApplyAsync(connection, file, cancellationToken).ConfigureAwait(false);
+                await ApplyAsync(connection, file, cancellationToken);
             }
         }
         finally
         {
-            await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({Lock})", CancellationToken.None).ConfigureAwait(false);
+            await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({Lock})", CancellationToken.None);
         }
     }
 
     private static async Task ApplyAsync(NpgsqlConnection connection, MigrationFile file, CancellationToken cancellationToken)
     {
-        await using var transaction = await connection.BeginTransactionAsync(cancellationToken).ConfigureAwait(false);
-        await ExecuteAsync(connection, file.Sql, cancellationToken).ConfigureAwait(false);
+        await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await ExecuteAsync(connection, file.Sql, cancellationToken);
         await using var record = new NpgsqlCommand("INSERT INTO migrations (number, name, incompatible) VALUES ($1, $2, $3)", connection)
         {
             Parameters =
@@ -55,8 +55,8 @@ internal static class PostgresMigrations
                 new() { Value = file.Sql.StartsWith(Incompatible, StringComparison.Ordinal), NpgsqlDbType = NpgsqlDbType.Boolean },
             },
         };
-        await record.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
-        await transaction.CommitAsync(cancellationToken).ConfigureAwait(false);
+        await record.ExecuteNonQueryAsync(cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
     }
 
     /// <summary>Number → whether programs that do not know it must stay away.</summary>
@@ -64,8 +64,8 @@ internal static class PostgresMigrations
     {
         var known = new Dictionary<int, bool>();
         await using var command = new NpgsqlCommand("SELECT number, incompatible FROM migrations", connection);
-        await using var rows = await command.ExecuteReaderAsync(cancellationToken).ConfigureAwait(false);
-        while (await rows.ReadAsync(cancellationToken).ConfigureAwait(false))
+        await using var rows = await command.ExecuteReaderAsync(cancellationToken);
+        while (await rows.ReadAsync(cancellationToken))
         {
             known.Add(rows.GetInt32(0), rows.GetBoolean(1));
         }
@@ -77,6 +77,6 @@ internal static class PostgresMigrations
     private static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken cancellationToken)
     {
         await using var command = new NpgsqlCommand(sql, connection);
-        await command.ExecuteNonQueryAsync(cancellationToken).ConfigureAwait(false);
+        await command.ExecuteNonQueryAsync(cancellationToken);
     }
 }

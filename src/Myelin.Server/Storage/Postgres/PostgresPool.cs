@@ -32,7 +32,7 @@ internal sealed class PostgresPool : IAsyncDisposable
     /// <inheritdoc cref="PostgresStart.MigrateAsync"/>
     public static async Task<PostgresPool> OpenAsync(PostgresSettings settings, TimeProvider time, ILogger logger, CancellationToken cancellationToken)
     {
-        await PostgresStart.MigrateAsync(settings, time, logger, cancellationToken).ConfigureAwait(false);
+        await PostgresStart.MigrateAsync(settings, time, logger, cancellationToken);
         return new PostgresPool(settings, time);
     }
 
@@ -47,10 +47,10 @@ internal sealed class PostgresPool : IAsyncDisposable
             async (command, token) =>
             {
                 var found = new List<T>();
-                var rows = await command.ExecuteReaderAsync(token).ConfigureAwait(false);
-                await using (rows.ConfigureAwait(false))
+                var rows = await command.ExecuteReaderAsync(token);
+                await using (rows)
                 {
-                    while (await rows.ReadAsync(token).ConfigureAwait(false))
+                    while (await rows.ReadAsync(token))
                     {
                         found.Add(read(rows));
                     }
@@ -81,15 +81,15 @@ internal sealed class PostgresPool : IAsyncDisposable
             var sent = false;
             try
             {
-                var connection = await _source.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
-                await using (connection.ConfigureAwait(false))
+                var connection = await _source.OpenConnectionAsync(cancellationToken);
+                await using (connection)
                 {
                     var command = new NpgsqlCommand(sql, connection);
-                    await using (command.ConfigureAwait(false))
+                    await using (command)
                     {
                         parameters(command.Parameters);
                         sent = true;
-                        return await run(command, cancellationToken).ConfigureAwait(false);
+                        return await run(command, cancellationToken);
                     }
                 }
             }
@@ -103,7 +103,7 @@ internal sealed class PostgresPool : IAsyncDisposable
                 }
             }
 
-            await Task.Delay(s_pause, _time, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(s_pause, _time, cancellationToken);
         }
     }
 }

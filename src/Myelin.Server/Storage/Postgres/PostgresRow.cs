@@ -18,12 +18,12 @@ internal readonly struct PostgresRow(NpgsqlDataReader row) : IRow
     public static async Task<List<JobRecord>> ReadAllAsync(NpgsqlDataReader reader, CancellationToken cancellationToken)
     {
         var jobs = new List<JobRecord>();
-        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        while (await reader.ReadAsync(cancellationToken))
         {
             jobs.Add(Read(reader));
         }
 
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken);
         return jobs;
     }
 

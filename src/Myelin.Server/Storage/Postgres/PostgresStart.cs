@@ -11,12 +11,12 @@ internal static class PostgresStart
     public static async Task MigrateAsync(PostgresSettings settings, TimeProvider time, ILogger logger, CancellationToken cancellationToken)
     {
         var source = PostgresSources.Migrations(settings);
-        await using (source.ConfigureAwait(false))
+        await using (source)
         {
             var start = time.GetTimestamp();
-            while (!await TryAsync(source, last: time.GetElapsedTime(start) >= settings.StartTimeout, logger, cancellationToken).ConfigureAwait(false))
+            while (!await TryAsync(source, last: time.GetElapsedTime(start) >= settings.StartTimeout, logger, cancellationToken))
             {
-                await Task.Delay(s_pause, time, cancellationToken).ConfigureAwait(false);
+                await Task.Delay(s_pause, time, cancellationToken);
             }
         }
     }
@@ -26,11 +26,11 @@ internal static class PostgresStart
     {
         try
         {
-            var connection = await source.OpenConnectionAsync(cancellationToken).ConfigureAwait(false);
-            await using (connection.ConfigureAwait(false))
+            var connection = await source.OpenConnectionAsync(cancellationToken);
+            await using (connection)
             {
-                await PostgresChecks.RunAsync(connection, logger, cancellationToken).ConfigureAwait(false);
-                await PostgresMigrations.RunAsync(connection, cancellationToken).ConfigureAwait(false);
+                await PostgresChecks.RunAsync(connection, logger, cancellationToken);
+                await PostgresMigrations.RunAsync(connection, cancellationToken);
                 return true;
             }
         }

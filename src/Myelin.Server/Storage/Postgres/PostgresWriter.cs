@@ -40,7 +40,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
     {
         try
         {
-            await _batch.CommitAsync([], cancellationToken).ConfigureAwait(false);
+            await _batch.CommitAsync([], cancellationToken);
         }
         catch (Exception e) when (PostgresFaults.IsFault(e))
         {
@@ -60,7 +60,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         {
             try
             {
-                await _queue.Writer.WriteAsync(write, cancellationToken).ConfigureAwait(false);
+                await _queue.Writer.WriteAsync(write, cancellationToken);
             }
             catch (ChannelClosedException)
             {
@@ -68,21 +68,21 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
             }
         }
 
-        return await write.Task.ConfigureAwait(false);
+        return await write.Task;
     }
 
     /// <summary>Stops without finishing what waits, as a crash would; for tests.</summary>
     public async ValueTask AbandonAsync()
     {
-        await _abandoned.CancelAsync().ConfigureAwait(false);
-        await DisposeAsync().ConfigureAwait(false);
+        await _abandoned.CancelAsync();
+        await DisposeAsync();
     }
 
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
-        await _loop.ConfigureAwait(false);
-        await _batch.DisposeAsync().ConfigureAwait(false);
+        await _loop;
+        await _batch.DisposeAsync();
         _abandoned.Dispose();
     }
 
@@ -94,15 +94,15 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         var pause = s_firstPause;
         try
         {
-            while (await NextAsync(writes).ConfigureAwait(false))
+            while (await NextAsync(writes))
             {
-                if (await RunBatchAsync(writes).ConfigureAwait(false))
+                if (await RunBatchAsync(writes))
                 {
                     pause = s_firstPause;
                 }
                 else
                 {
-                    await Task.Delay(pause, _time, _abandoned.Token).ConfigureAwait(false);
+                    await Task.Delay(pause, _time, _abandoned.Token);
                     pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause;
                 }
 
@@ -134,7 +134,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
             _waiting ??= _queue.Reader.WaitToReadAsync(_abandoned.Token).AsTask();
             try
             {
-                var open = await _waiting.WaitAsync(s_refresh, _time).ConfigureAwait(false);
+                var open = await _waiting.WaitAsync(s_refresh, _time);
                 _waiting = null;
                 if (!open)
                 {
@@ -183,19 +183,19 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
     {
         try
         {
-            await _batch.CommitAsync(writes, _abandoned.Token).ConfigureAwait(false);
+            await _batch.CommitAsync(writes, _abandoned.Token);
             Found();
             return true;
         }
         catch (Exception e) when (PostgresFaults.IsFault(e))
         {
-            return await ForgiveAsync(writes, e).ConfigureAwait(false);
+            return await ForgiveAsync(writes, e);
         }
         catch (Exception e) when (!_abandoned.IsCancellationRequested)
         {
             // A value that no database could take or give: told to whom it concerns.
-            MarkSent(writes, await _batch.ResetAsync().ConfigureAwait(false));
-            return await AloneAsync(writes, e, blocked: false).ConfigureAwait(false);
+            MarkSent(writes, await _batch.ResetAsync());
+            return await AloneAsync(writes, e, blocked: false);
         }
     }
 
@@ -205,13 +205,13 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         switch (kind)
         {
             case FaultKind.Lost:
-                await LoseAsync(writes, fault).ConfigureAwait(false);
+                await LoseAsync(writes, fault);
                 return false;
             case FaultKind.Again:
                 Carry(writes, fault);
                 return true;
             default:
-                return await AloneAsync(writes, PostgresFaults.ToStorage(fault), kind == FaultKind.Blocked).ConfigureAwait(false);
+                return await AloneAsync(writes, PostgresFaults.ToStorage(fault), kind == FaultKind.Blocked);
         }
     }
 
@@ -236,7 +236,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
             }
             else if (found)
             {
-                found = await RunBatchAsync([write]).ConfigureAwait(false);
+                found = await RunBatchAsync([write]);
             }
             else
             {
@@ -256,7 +256,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         }
 
         _instruments.ConnectionLost();
-        MarkSent(writes, await _batch.ResetAsync().ConfigureAwait(false));
+        MarkSent(writes, await _batch.ResetAsync());
         Carry(writes, fault);
     }
 

@@ -74,8 +74,8 @@ internal sealed class SqliteDatabase : IAsyncDisposable
         }
 
         _disposed = true;
-        await closeWriter().ConfigureAwait(false);
-        await _readers.DisposeAsync().ConfigureAwait(false);
+        await closeWriter();
+        await _readers.DisposeAsync();
         _lock.Dispose();
     }
 }

@@ -6,11 +6,11 @@ namespace Myelin.Server.Storage.Sqlite;
 internal sealed partial class SqliteJobStore
 {
     public async ValueTask<ClaimResult> ClaimAsync(string id, JobLease lease, DateTimeOffset now, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Claim(session, id, lease, now), cancellationToken).ConfigureAwait(false);
+        await Database.WriteAsync(session => Claim(session, id, lease, now), cancellationToken);
 
     public async ValueTask<HeartbeatResult> HeartbeatAsync(
         IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Heartbeat(session, leases, until), cancellationToken).ConfigureAwait(false);
+        await Database.WriteAsync(session => Heartbeat(session, leases, until), cancellationToken);
 
     public async ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken)
     {
@@ -26,7 +26,7 @@ internal sealed partial class SqliteJobStore
                 update.Bind(4, eventId);
                 return update.Run() == 1;
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 
     public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
@@ -41,11 +41,11 @@ internal sealed partial class SqliteJobStore
                     ? End(session, job, outcome, artifacts, error, now)
                     : null;
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 
     public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Cancel(session, id, now, expiresAt), cancellationToken).ConfigureAwait(false);
+        await Database.WriteAsync(session => Cancel(session, id, now, expiresAt), cancellationToken);
 
     private static HeartbeatResult Heartbeat(SqliteSession session, IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until)
     {

@@ -23,7 +23,7 @@ internal sealed partial class SqliteJobStore
 
                 return changed.DrainToImmutable();
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
 
     public async ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) =>
         await Database.WriteAsync(
@@ -52,7 +52,7 @@ internal sealed partial class SqliteJobStore
 
                 return ids.DrainToImmutable();
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
 
     public async ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken) =>
         await Database.WriteAsync(
@@ -75,7 +75,7 @@ internal sealed partial class SqliteJobStore
                 rows.Bind(2, limit);
                 return rows.Run();
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
 
     private static ImmutableArray<JobRecord> LostJobs(SqliteSession session, DateTimeOffset leaseBefore, int limit)
     {

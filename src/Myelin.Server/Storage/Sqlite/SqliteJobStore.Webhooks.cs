@@ -10,7 +10,7 @@ internal sealed partial class SqliteJobStore
         DateTimeOffset now, DateTimeOffset heldUntil, int limit, CancellationToken cancellationToken)
     {
         // Most looks find nothing: they cost a read, not a commit.
-        if (!await Database.ReadAsync(session => AnyDue(session, now), cancellationToken).ConfigureAwait(false))
+        if (!await Database.ReadAsync(session => AnyDue(session, now), cancellationToken))
         {
             return [];
         }
@@ -36,14 +36,14 @@ internal sealed partial class SqliteJobStore
 
                 return due.DrainToImmutable();
             },
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
     }
 
     public async ValueTask DeliveredAsync(long id, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Settle(session, id, state: 1, nextAt: null, error: null), cancellationToken).ConfigureAwait(false);
+        await Database.WriteAsync(session => Settle(session, id, state: 1, nextAt: null, error: null), cancellationToken);
 
     public async ValueTask FailedAsync(long id, DateTimeOffset? nextAt, string error, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Settle(session, id, nextAt is null ? 2 : 0, nextAt, error), cancellationToken).ConfigureAwait(false);
+        await Database.WriteAsync(session => Settle(session, id, nextAt is null ? 2 : 0, nextAt, error), cancellationToken);
 
     private static bool AnyDue(SqliteSession session, DateTimeOffset now)
     {

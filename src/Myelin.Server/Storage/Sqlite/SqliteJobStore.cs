@@ -39,7 +39,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         var described = JobColumns.Blobs(job.Inputs);
         try
         {
-            return await Database.WriteAsync(session => Insert(session, job, inputs, queueLimit, callback, described), cancellationToken).ConfigureAwait(false);
+            return await Database.WriteAsync(session => Insert(session, job, inputs, queueLimit, callback, described), cancellationToken);
         }
         catch (StorageFullException)
         {

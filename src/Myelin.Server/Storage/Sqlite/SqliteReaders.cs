@@ -26,7 +26,7 @@ internal sealed class SqliteReaders : IAsyncDisposable
         SqliteSession? session;
         try
         {
-            session = await _free.Reader.ReadAsync(cancellationToken).ConfigureAwait(false);
+            session = await _free.Reader.ReadAsync(cancellationToken);
         }
         catch (ChannelClosedException)
         {
@@ -56,7 +56,7 @@ internal sealed class SqliteReaders : IAsyncDisposable
     /// <summary>Waits for reads under way, then closes.</summary>
     public async ValueTask DisposeAsync()
     {
-        for (var i = 0; i < _count && await _free.Reader.WaitToReadAsync().ConfigureAwait(false); i++)
+        for (var i = 0; i < _count && await _free.Reader.WaitToReadAsync(); i++)
         {
             if (_free.Reader.TryRead(out var session))
             {

@@ -46,7 +46,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
         {
             try
             {
-                await _queue.Writer.WriteAsync(operation, cancellationToken).ConfigureAwait(false);
+                await _queue.Writer.WriteAsync(operation, cancellationToken);
             }
             catch (ChannelClosedException)
             {
@@ -54,7 +54,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
             }
         }
 
-        return await operation.Task.ConfigureAwait(false);
+        return await operation.Task;
     }
 
     /// <summary>Stops without finishing what waits, as a crash would; for tests.</summary>
@@ -67,7 +67,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
-        await _ended.Task.ConfigureAwait(false);
+        await _ended.Task;
     }
 
     private static ObjectDisposedException Closed() => new("storage", "the database is closed; nothing was stored");

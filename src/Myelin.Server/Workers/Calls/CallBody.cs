@@ -38,7 +38,7 @@ internal sealed class CallBody
         }
 
         var held = new byte[length];
-        await request.Body.ReadExactlyAsync(held, cancellationToken).ConfigureAwait(false);
+        await request.Body.ReadExactlyAsync(held, cancellationToken);
         return new CallBody(request, held);
     }
 
@@ -86,9 +86,9 @@ internal sealed class CallBody
             var buffer = ArrayPool<byte>.Shared.Rent(Held);
             try
             {
-                while (await ReadAsync(buffer, cancellationToken).ConfigureAwait(false) is > 0 and var read)
+                while (await ReadAsync(buffer, cancellationToken) is > 0 and var read)
                 {
-                    await stream.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
+                    await stream.WriteAsync(buffer.AsMemory(0, read), cancellationToken);
                 }
             }
             finally
@@ -102,7 +102,7 @@ internal sealed class CallBody
         {
             try
             {
-                return await body._request.Body.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+                return await body._request.Body.ReadAsync(buffer, cancellationToken);
             }
             catch (IOException e)
             {

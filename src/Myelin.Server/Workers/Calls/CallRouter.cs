@@ -24,14 +24,14 @@ internal sealed partial class CallRouter(
         if (_worker && models.Runs(path.Model))
         {
             instruments.Ended(path.Model, CallOutcome.Local);
-            await own.AnswerAsync(context, path).ConfigureAwait(false);
+            await own.AnswerAsync(context, path);
             return;
         }
 
         var outcome = CallOutcome.Left;
         try
         {
-            outcome = await SendAsync(context, path).ConfigureAwait(false);
+            outcome = await SendAsync(context, path);
         }
         finally
         {
@@ -41,7 +41,7 @@ internal sealed partial class CallRouter(
 
     private async Task<CallOutcome> SendAsync(HttpContext context, CallPath path)
     {
-        var body = await CallBody.OfAsync(context.Request, context.RequestAborted).ConfigureAwait(false);
+        var body = await CallBody.OfAsync(context.Request, context.RequestAborted);
         var tried = new HashSet<string>(StringComparer.Ordinal);
         var refused = false;
         while (links.Choose(path.Model, tried) is { } chosen)
@@ -53,7 +53,7 @@ internal sealed partial class CallRouter(
             try
             {
                 using var request = Request(path, chosen.Worker.Id, chosen.Link.Address, body);
-                using var response = await chosen.Link.SendAsync(request, late.Token).ConfigureAwait(false);
+                using var response = await chosen.Link.SendAsync(request, late.Token);
                 if (response.Headers.Contains(OipReplies.Refused))
                 {
                     refused = true;
@@ -66,7 +66,7 @@ internal sealed partial class CallRouter(
                     break;
                 }
 
-                await CopyAsync(response, context, late.Token).ConfigureAwait(false);
+                await CopyAsync(response, context, late.Token);
                 return CallOutcome.Answered;
             }
             catch (Exception) when (body.Fault is not null)
@@ -87,14 +87,14 @@ internal sealed partial class CallRouter(
                     continue;
                 }
 
-                return await LostAsync(context, late.IsCancellationRequested).ConfigureAwait(false);
+                return await LostAsync(context, late.IsCancellationRequested);
             }
         }
 
         context.Response.Headers.RetryAfter = "1";
         await (refused
             ? OipReplies.ErrorAsync(context, StatusCodes.Status429TooManyRequests, "every worker that has the model is full; try again")
-            : OipReplies.ErrorAsync(context, StatusCodes.Status503ServiceUnavailable, $"no worker that can be reached has '{path.Model}' now; try again, or submit a job, which waits")).ConfigureAwait(false);
+            : OipReplies.ErrorAsync(context, StatusCodes.Status503ServiceUnavailable, $"no worker that can be reached has '{path.Model}' now; try again, or submit a job, which waits"));
         return refused ? CallOutcome.Refused : CallOutcome.NoWorker;
     }
 
@@ -131,7 +131,7 @@ internal sealed partial class CallRouter(
             }
         }
 
-        await response.Content.CopyToAsync(to.Body, cancellationToken).ConfigureAwait(false);
+        await response.Content.CopyToAsync(to.Body, cancellationToken);
     }
 
     private static async Task<CallOutcome> LostAsync(HttpContext context, bool late)
@@ -146,7 +146,7 @@ internal sealed partial class CallRouter(
         context.Response.Headers.RetryAfter = 1.ToString(CultureInfo.InvariantCulture);
         await (late
             ? OipReplies.ErrorAsync(context, StatusCodes.Status504GatewayTimeout, "the worker did not answer in time (calls.timeout)")
-            : OipReplies.ErrorAsync(context, StatusCodes.Status503ServiceUnavailable, "the worker was lost in the middle of the call; it may have run, and running it again changes nothing")).ConfigureAwait(false);
+            : OipReplies.ErrorAsync(context, StatusCodes.Status503ServiceUnavailable, "the worker was lost in the middle of the call; it may have run, and running it again changes nothing"));
         return CallOutcome.Lost;
     }
 

@@ -31,7 +31,7 @@ internal sealed class PostgresWorkerStore(PostgresPool pool) : IWorkerStore
             p.AddLong(worker.Revision);
             p.Add(new NpgsqlParameter<byte[]> { TypedValue = WorkerModelsJson.Write(worker.Models) });
         },
-        cancellationToken).ConfigureAwait(false);
+        cancellationToken);
 
     public async ValueTask<bool> BeatAsync(WorkerRow worker, CancellationToken cancellationToken) => await pool.ExecuteAsync(
         Repeat.Harmless,
@@ -44,14 +44,14 @@ internal sealed class PostgresWorkerStore(PostgresPool pool) : IWorkerStore
             p.AddTime(worker.SeenAt);
             p.AddTime(worker.ExpiresAt);
         },
-        cancellationToken).ConfigureAwait(false) == 1;
+        cancellationToken) == 1;
 
     public async ValueTask<IReadOnlyList<WorkerRow>> ListAsync(CancellationToken cancellationToken) => await pool.QueryAsync(
         Repeat.Harmless,
         WorkerRow.Select,
         _ => { },
         static row => WorkerRow.Read(new PostgresRow(row)),
-        cancellationToken).ConfigureAwait(false);
+        cancellationToken);
 
     public async ValueTask<IReadOnlyList<Model>?> ModelsAsync(string id, CancellationToken cancellationToken)
     {
@@ -60,10 +60,10 @@ internal sealed class PostgresWorkerStore(PostgresPool pool) : IWorkerStore
             "SELECT models FROM workers WHERE id = $1",
             p => p.AddText(id),
             static row => WorkerModelsJson.Read(row.GetFieldValue<byte[]>(0)),
-            cancellationToken).ConfigureAwait(false);
+            cancellationToken);
         return found.FirstOrDefault();
     }
 
     public async ValueTask<int> ForgetAsync(DateTimeOffset before, CancellationToken cancellationToken) =>
-        await pool.ExecuteAsync(Repeat.Harmless, "DELETE FROM workers WHERE expires_at < $1", p => p.AddTime(before), cancellationToken).ConfigureAwait(false);
+        await pool.ExecuteAsync(Repeat.Harmless, "DELETE FROM workers WHERE expires_at < $1", p => p.AddTime(before), cancellationToken);
 }

@@ -8,11 +8,11 @@ internal sealed class SqliteWorkerStore(SqliteDatabase database) : IWorkerStore
     public async ValueTask RegisterAsync(WorkerRow worker, CancellationToken cancellationToken)
     {
         var models = WorkerModelsJson.Write(worker.Models);
-        await database.WriteAsync(session => Register(session, worker, models), cancellationToken).ConfigureAwait(false);
+        await database.WriteAsync(session => Register(session, worker, models), cancellationToken);
     }
 
     public async ValueTask<bool> BeatAsync(WorkerRow worker, CancellationToken cancellationToken) =>
-        await database.WriteAsync(session => Beat(session, worker), cancellationToken).ConfigureAwait(false);
+        await database.WriteAsync(session => Beat(session, worker), cancellationToken);
 
     public ValueTask<IReadOnlyList<WorkerRow>> ListAsync(CancellationToken cancellationToken) => database.ReadAsync(List, cancellationToken);
 
@@ -20,7 +20,7 @@ internal sealed class SqliteWorkerStore(SqliteDatabase database) : IWorkerStore
         database.ReadAsync(session => Models(session, id), cancellationToken);
 
     public async ValueTask<int> ForgetAsync(DateTimeOffset before, CancellationToken cancellationToken) =>
-        await database.WriteAsync(session => Forget(session, before), cancellationToken).ConfigureAwait(false);
+        await database.WriteAsync(session => Forget(session, before), cancellationToken);
 
     private static int Register(SqliteSession session, WorkerRow worker, byte[] models)
     {

@@ -36,21 +36,21 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         // Before the first request, so that it finds its model.
-        await TryAsync(cancellationToken).ConfigureAwait(false);
+        await TryAsync(cancellationToken);
         instruments.Observe(() => Live.Length);
-        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+        await base.StartAsync(cancellationToken);
     }
 
     public async Task RefreshAsync(CancellationToken cancellationToken)
     {
         var asOf = time.GetUtcNow();
         var before = _snapshot.Workers;
-        var rows = await store.ListAsync(cancellationToken).ConfigureAwait(false);
+        var rows = await store.ListAsync(cancellationToken);
         var workers = ImmutableArray.CreateBuilder<WorkerRow>(rows.Count);
         foreach (var row in rows)
         {
             var known = before.FirstOrDefault(w => w.Id == row.Id && w.Revision == row.Revision);
-            var models = known?.Models ?? await store.ModelsAsync(row.Id, cancellationToken).ConfigureAwait(false);
+            var models = known?.Models ?? await store.ModelsAsync(row.Id, cancellationToken);
             workers.Add(row with { Models = models ?? [] });
         }
 
@@ -62,9 +62,9 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
         try
         {
             using var timer = new PeriodicTimer(s_interval, time);
-            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false))
+            while (await timer.WaitForNextTickAsync(stoppingToken))
             {
-                await TryAsync(stoppingToken).ConfigureAwait(false);
+                await TryAsync(stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -77,7 +77,7 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
     {
         try
         {
-            await RefreshAsync(cancellationToken).ConfigureAwait(false);
+            await RefreshAsync(cancellationToken);
         }
         catch (StorageException e)
         {

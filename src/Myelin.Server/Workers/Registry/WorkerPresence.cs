@@ -38,10 +38,10 @@ internal sealed partial class WorkerPresence(
     /// <summary>Looks what is new, and writes what there is to say.</summary>
     public async Task SpeakAsync(CancellationToken cancellationToken)
     {
-        await _speaking.WaitAsync(cancellationToken).ConfigureAwait(false);
+        await _speaking.WaitAsync(cancellationToken);
         try
         {
-            await WriteAsync(cancellationToken).ConfigureAwait(false);
+            await WriteAsync(cancellationToken);
         }
         finally
         {
@@ -63,9 +63,9 @@ internal sealed partial class WorkerPresence(
             using var timer = new PeriodicTimer(s_look, time);
             do
             {
-                await TryAsync(stoppingToken).ConfigureAwait(false);
+                await TryAsync(stoppingToken);
             }
-            while (await timer.WaitForNextTickAsync(stoppingToken).ConfigureAwait(false));
+            while (await timer.WaitForNextTickAsync(stoppingToken));
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -80,13 +80,13 @@ internal sealed partial class WorkerPresence(
         var draining = lifetime.ApplicationStopping.IsCancellationRequested;
         if (!bytes.AsSpan().SequenceEqual(_written))
         {
-            await store.RegisterAsync(Row(draining) with { Models = shown, Revision = ++_revision }, cancellationToken).ConfigureAwait(false);
+            await store.RegisterAsync(Row(draining) with { Models = shown, Revision = ++_revision }, cancellationToken);
             (_written, _spokeAt, _draining) = (bytes, time.GetTimestamp(), draining);
-            await store.ForgetAsync(time.GetUtcNow() - options.Worker.Remember, cancellationToken).ConfigureAwait(false);
+            await store.ForgetAsync(time.GetUtcNow() - options.Worker.Remember, cancellationToken);
         }
         else if (draining != _draining || time.GetElapsedTime(_spokeAt) >= options.Worker.Lease / 3)
         {
-            if (!await store.BeatAsync(Row(draining), cancellationToken).ConfigureAwait(false))
+            if (!await store.BeatAsync(Row(draining), cancellationToken))
             {
                 _written = []; // somebody forgot it: the whole row at the next look
             }
@@ -98,14 +98,14 @@ internal sealed partial class WorkerPresence(
     private async Task FarewellAsync()
     {
         using var late = new CancellationTokenSource(s_farewell, time);
-        await TryAsync(late.Token).ConfigureAwait(false);
+        await TryAsync(late.Token);
     }
 
     private async Task TryAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await SpeakAsync(cancellationToken).ConfigureAwait(false);
+            await SpeakAsync(cancellationToken);
         }
         catch (StorageException e)
         {

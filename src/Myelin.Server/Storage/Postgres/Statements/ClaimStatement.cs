@@ -88,15 +88,15 @@ internal sealed class ClaimStatement : PostgresStatement
 
     public override async Task ReadAsync(NpgsqlDataReader reader, IReadOnlyList<PostgresWrite> writes, CancellationToken cancellationToken)
     {
-        var claimed = (await PostgresRow.ReadAllAsync(reader, cancellationToken).ConfigureAwait(false)).ToDictionary(j => j.Id, StringComparer.Ordinal);
+        var claimed = (await PostgresRow.ReadAllAsync(reader, cancellationToken)).ToDictionary(j => j.Id, StringComparer.Ordinal);
         var others = new Dictionary<string, (JobRecord Job, bool Busy)>(StringComparer.Ordinal);
-        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        while (await reader.ReadAsync(cancellationToken))
         {
             var job = PostgresRow.Read(reader);
             others.Add(job.Id, (job, reader.GetBoolean(reader.FieldCount - 1)));
         }
 
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken);
         foreach (var write in writes.Cast<ClaimWrite>())
         {
             write.Result = claimed.TryGetValue(write.Job, out var job) ? new ClaimResult(ClaimStatus.Claimed, job)

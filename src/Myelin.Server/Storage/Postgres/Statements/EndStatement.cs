@@ -156,10 +156,10 @@ internal sealed class EndStatement : PostgresStatement
     public override async Task ReadAsync(NpgsqlDataReader reader, IReadOnlyList<PostgresWrite> writes, CancellationToken cancellationToken)
     {
         var rows = writes.Cast<EndWrite>().ToList();
-        var ended = await PostgresRow.ReadAllAsync(reader, cancellationToken).ConfigureAwait(false);
+        var ended = await PostgresRow.ReadAllAsync(reader, cancellationToken);
         if (Repeats(rows).Count > 0)
         {
-            ended.AddRange(await PostgresRow.ReadAllAsync(reader, cancellationToken).ConfigureAwait(false));
+            ended.AddRange(await PostgresRow.ReadAllAsync(reader, cancellationToken));
         }
 
         var byId = ended.DistinctBy(j => j.Id).ToDictionary(j => j.Id, StringComparer.Ordinal);

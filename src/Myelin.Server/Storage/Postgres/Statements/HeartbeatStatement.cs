@@ -45,7 +45,7 @@ internal sealed class HeartbeatStatement : PostgresStatement
         {
             var lost = write.Leases.ToHashSet();
             var cancelled = ImmutableArray.CreateBuilder<string>();
-            while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+            while (await reader.ReadAsync(cancellationToken))
             {
                 lost.Remove((reader.GetString(0), reader.GetString(1)));
                 if (reader.GetBoolean(2))
@@ -54,7 +54,7 @@ internal sealed class HeartbeatStatement : PostgresStatement
                 }
             }
 
-            await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+            await reader.NextResultAsync(cancellationToken);
             write.Result = new HeartbeatResult([.. lost.Select(l => l.Id)], cancelled.DrainToImmutable());
         }
     }

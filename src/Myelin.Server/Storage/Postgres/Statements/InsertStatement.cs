@@ -159,12 +159,12 @@ internal sealed class InsertStatement : PostgresStatement
     public override async Task ReadAsync(NpgsqlDataReader reader, IReadOnlyList<PostgresWrite> writes, CancellationToken cancellationToken)
     {
         var rows = writes.Cast<InsertWrite>().ToList();
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false); // the turns
-        var added = await ReadSequencesAsync(reader, cancellationToken).ConfigureAwait(false);
-        var firsts = Keyed(rows).Count > 0 ? await PostgresRow.ReadAllAsync(reader, cancellationToken).ConfigureAwait(false) : [];
+        await reader.NextResultAsync(cancellationToken); // the turns
+        var added = await ReadSequencesAsync(reader, cancellationToken);
+        var firsts = Keyed(rows).Count > 0 ? await PostgresRow.ReadAllAsync(reader, cancellationToken) : [];
         if (Repeats(rows).Count > 0)
         {
-            foreach (var (id, sequence) in await ReadSequencesAsync(reader, cancellationToken).ConfigureAwait(false))
+            foreach (var (id, sequence) in await ReadSequencesAsync(reader, cancellationToken))
             {
                 added[id] = sequence;
             }
@@ -206,12 +206,12 @@ internal sealed class InsertStatement : PostgresStatement
     private static async Task<Dictionary<string, long>> ReadSequencesAsync(NpgsqlDataReader reader, CancellationToken cancellationToken)
     {
         var sequences = new Dictionary<string, long>(StringComparer.Ordinal);
-        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        while (await reader.ReadAsync(cancellationToken))
         {
             sequences.Add(reader.GetString(0), reader.GetInt64(1));
         }
 
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken);
         return sequences;
     }
 }

@@ -42,12 +42,12 @@ internal sealed class ProgressStatement : PostgresStatement
     public override async Task ReadAsync(NpgsqlDataReader reader, IReadOnlyList<PostgresWrite> writes, CancellationToken cancellationToken)
     {
         var stored = new HashSet<string>(StringComparer.Ordinal);
-        while (await reader.ReadAsync(cancellationToken).ConfigureAwait(false))
+        while (await reader.ReadAsync(cancellationToken))
         {
             stored.Add(reader.GetString(0));
         }
 
-        await reader.NextResultAsync(cancellationToken).ConfigureAwait(false);
+        await reader.NextResultAsync(cancellationToken);
         foreach (var write in writes.Cast<ProgressWrite>())
         {
             write.Result = stored.Contains(write.Job);
