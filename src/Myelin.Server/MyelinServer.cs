@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Runtime.InteropServices;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
@@ -34,9 +32,7 @@ internal static class MyelinServer
         {
             await using var app = Build(options);
             var stopping = app.Lifetime.ApplicationStopping;
-            using var impatience = StopAtOnceOnSecondInterrupt(app.Lifetime);
-            using var terminate = StopOn(PosixSignal.SIGTERM, app.Lifetime);
-            using var interrupt = StopOn(PosixSignal.SIGINT, app.Lifetime);
+            using var signals = new StopSignals(app.Lifetime);
             try
             {
                 foreach (var warning in RolesCheck.Warnings(options))
@@ -148,22 +144,4 @@ internal static class MyelinServer
 
             """);
     }
-
-    /// <summary>From the first moment on: the host itself listens only once it runs, and the wait for a database comes before.</summary>
-    private static PosixSignalRegistration StopOn(PosixSignal signal, IHostApplicationLifetime lifetime) =>
-        PosixSignalRegistration.Create(signal, context =>
-        {
-            context.Cancel = true;
-            lifetime.StopApplication();
-        });
-
-    private static PosixSignalRegistration StopAtOnceOnSecondInterrupt(IHostApplicationLifetime lifetime) =>
-        PosixSignalRegistration.Create(PosixSignal.SIGINT, _ =>
-        {
-            if (lifetime.ApplicationStopping.IsCancellationRequested)
-            {
-                Console.Error.WriteLine("stopped at once; jobs that ran go back to the queue at the next start");
-                Process.GetCurrentProcess().Kill();
-            }
-        });
 }

@@ -79,6 +79,9 @@ public sealed class LocalCluster : IAsyncDisposable
     /// <summary>SIGTERM, and the wait for its end.</summary>
     public Task StopAsync(string part, CancellationToken cancellationToken) => RunAsync(cancellationToken, "stop", part);
 
+    /// <summary>SIGINT, as Ctrl-C would, and the wait for its end.</summary>
+    public Task InterruptAsync(string part, CancellationToken cancellationToken) => RunAsync(cancellationToken, "interrupt", part);
+
     /// <summary>SIGKILL, as a crash would.</summary>
     public Task KillAsync(string part, CancellationToken cancellationToken) => RunAsync(cancellationToken, "kill", part);
 

@@ -131,12 +131,15 @@ public sealed class ServerProcess : IAsyncDisposable
     /// <summary>SIGTERM, as an orchestrator would; returns the exit status.</summary>
     public async Task<int> TerminateAsync(TimeSpan limit)
     {
-        using (var kill = Process.Start("kill", ["-TERM", Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]))
-        {
-            await kill.WaitForExitAsync();
-        }
-
+        await SignalAsync("TERM");
         return await ExitAsync(limit);
+    }
+
+    /// <summary>Sends a signal, such as <c>INT</c>, and waits for nothing.</summary>
+    public async Task SignalAsync(string signal)
+    {
+        using var kill = Process.Start("kill", ["-" + signal, Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
+        await kill.WaitForExitAsync();
     }
 
     /// <summary>Waits for the end of the process.</summary>

@@ -71,23 +71,29 @@ public sealed class ChaosTests
             var part = round < parts.Length ? parts[round] : parts[random.Next(parts.Length)];
             string[] victims = [.. cluster.Processes.Where(process => process.StartsWith(part, StringComparison.Ordinal)).DefaultIfEmpty(part)];
             var victim = victims[random.Next(victims.Length)];
-            var (down, gentle, pause) = (random.Next(0, 3000), random.Next(4) == 0, random.Next(500, 4000));
+            var (down, way, pause) = (random.Next(0, 3000), random.Next(4) switch { 0 => Way.Terminate, 1 => Way.Interrupt, _ => Way.Kill }, random.Next(500, 4000));
             if (restarts.TryGetValue(victim, out var before))
             {
                 await before; // it is back
             }
 
-            restarts[victim] = RestartAsync(cluster, victim, gentle, TimeSpan.FromMilliseconds(down));
-            _kills[part] = _kills.GetValueOrDefault(part) + 1;
+            restarts[victim] = RestartAsync(cluster, victim, way, TimeSpan.FromMilliseconds(down));
+            var kill = $"{part} by {way}";
+            _kills[kill] = _kills.GetValueOrDefault(kill) + 1;
             await Task.WhenAny(Task.Delay(pause, Token), Task.WhenAll(submitting));
         }
 
         await Task.WhenAll(restarts.Values);
     }
 
-    private static async Task RestartAsync(LocalCluster cluster, string victim, bool gentle, TimeSpan down)
+    private static async Task RestartAsync(LocalCluster cluster, string victim, Way way, TimeSpan down)
     {
-        await (gentle ? cluster.StopAsync(victim, Token) : cluster.KillAsync(victim, Token));
+        await (way switch
+        {
+            Way.Terminate => cluster.StopAsync(victim, Token),
+            Way.Interrupt => cluster.InterruptAsync(victim, Token),
+            _ => cluster.KillAsync(victim, Token),
+        });
         await Task.Delay(down, Token);
         for (var attempt = 1; ; attempt++)
         {
@@ -134,6 +140,13 @@ public sealed class ChaosTests
             var annotated = await http.GetByteArrayAsync(new Uri(job.Artifacts.Single().Url!, UriKind.Relative), Token);
             Convert.ToHexStringLower(SHA256.HashData(annotated)).ShouldBe(job.Artifacts.Single().Sha256);
         }
+    }
+
+    private enum Way
+    {
+        Kill,
+        Terminate,
+        Interrupt,
     }
 
     private static void Say(string line) => TestContext.Current.TestOutputHelper!.WriteLine(line);

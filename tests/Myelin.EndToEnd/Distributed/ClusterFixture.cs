@@ -11,7 +11,7 @@ public sealed class ClusterFixture : IAsyncDisposable
 
     /// <summary>Started by the first test, which is skipped where PostgreSQL or Kafka is not there.</summary>
     public async Task<Cluster> StartAsync() => _cluster ??= await Cluster.StartAsync(
-        new ClusterPlan { Gateways = 2, Workers = 2, Settings = new Dictionary<string, string> { ["MYELIN_WORKER_CONCURRENCY"] = "1" } }, CancellationToken.None);
+        new ClusterPlan { Gateways = 2, Workers = 2, Settings = new Dictionary<string, string> { ["MYELIN_WORKER_CONCURRENCY"] = "1", ["MYELIN_WORKER_DRAIN_TIMEOUT"] = "2m" } }, CancellationToken.None);
 
     public ValueTask DisposeAsync() => _cluster?.DisposeAsync() ?? ValueTask.CompletedTask;
 }
