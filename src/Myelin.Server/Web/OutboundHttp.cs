@@ -13,6 +13,8 @@ internal sealed class PrivateAddressException(string host)
 /// </summary>
 internal static class OutboundHttp
 {
+    public const int ConnectionsPerServer = 8;
+
     public static HttpMessageInvoker Create(bool allowPrivate, TimeSpan connectTimeout) => new(new SocketsHttpHandler
     {
         AllowAutoRedirect = false,
@@ -22,7 +24,7 @@ internal static class OutboundHttp
         ConnectTimeout = connectTimeout,
         PooledConnectionIdleTimeout = TimeSpan.FromSeconds(30),
         MaxResponseHeadersLength = 64,
-        MaxConnectionsPerServer = 8,
+        MaxConnectionsPerServer = ConnectionsPerServer,
 
         // A trace context in a call to a stranger would tell him about us.
         ActivityHeadersPropagator = null,

@@ -1,47 +1,58 @@
+using System.Threading.Channels;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
+using Myelin.Server.Web;
 
 namespace Myelin.Server.Webhooks;
 
 /// <summary>
 /// Delivers what ended jobs owe their callbacks. The deliveries are rows that appear with the end of the job; this loop
 /// takes those that are due, tries them side by side and notes the outcome. At least once: a crash between the answer
-/// and its note sends again, under the same <c>webhook-id</c>.
+/// and its note sends again, under the same <c>webhook-id</c>. Receivers take turns, and each
+/// has few of the places: one that hangs leaves the others theirs.
 /// </summary>
 internal sealed partial class WebhookSender(
     IWebhookStore store, WebhookPost post, JobEvents events, WebhookInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<WebhookSender> logger)
     : BackgroundService
 {
-    /// <summary>Deliveries under way at a time; a receiver that hangs keeps its place for one timeout.</summary>
-    private const int AtOnce = 64;
+    /// <summary>Deliveries under way at a time; a receiver that hangs keeps its places for one timeout.</summary>
+    private const int AtOnce = 256;
+
+    /// <summary>More would wait for a connection. The bus, which is no receiver of its own, has half of all places.</summary>
+    internal const int OfOneReceiver = OutboundHttp.ConnectionsPerServer;
     private static readonly TimeSpan s_pause = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longestDelay = TimeSpan.FromHours(1);
     private static readonly TimeSpan s_longestBusDelay = TimeSpan.FromMinutes(1);
 
-    private readonly SemaphoreSlim _ended = new(0, 1);
+    /// <summary>A reason to look again: a job ended, or a place is free. One is enough.</summary>
+    private readonly Channel<bool> _wakes = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         events.Observed += Wake;
         try
         {
-            var underWay = new List<Task>(AtOnce);
+            var underWay = new List<(string Receiver, Task Task)>(AtOnce);
+            var last = "";
             while (true)
             {
-                underWay.RemoveAll(static task => task.IsCompleted);
+                underWay.RemoveAll(static d => d.Task.IsCompleted);
                 if (underWay.Count == AtOnce)
                 {
-                    await Task.WhenAny(underWay).WaitAsync(stoppingToken);
+                    await Task.WhenAny(underWay.Select(static d => d.Task)).WaitAsync(stoppingToken);
                     continue;
                 }
 
-                var due = await TakeAsync(AtOnce - underWay.Count, stoppingToken);
-                underWay.AddRange(due.Select(d => DeliverAsync(d, stoppingToken)));
+                var due = await TakeAsync(Turn(last, underWay.CountBy(static d => d.Receiver)), stoppingToken);
+                underWay.AddRange(due.Select(d => (d.Receiver, DeliverAsync(d, stoppingToken))));
                 if (due.Length == 0)
                 {
                     await PauseAsync(stoppingToken);
+                    continue;
                 }
+
+                last = due[^1].Receiver;
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -52,12 +63,6 @@ internal sealed partial class WebhookSender(
         {
             events.Observed -= Wake;
         }
-    }
-
-    public override void Dispose()
-    {
-        _ended.Dispose();
-        base.Dispose();
     }
 
     /// <summary>Doubles from the first back-off, a quarter of jitter either way; null once the attempts are used up.</summary>
@@ -72,13 +77,27 @@ internal sealed partial class WebhookSender(
         return delay < s_longestDelay ? delay : s_longestDelay;
     }
 
-    private async Task<WebhookDelivery[]> TakeAsync(int limit, CancellationToken cancellationToken)
+    /// <summary>What may be taken beside what is under way.</summary>
+    private static WebhookTurn Turn(string last, IEnumerable<KeyValuePair<string, int>> underWay)
+    {
+        var room = new Dictionary<string, int> { [WebhookReceiver.None] = AtOnce / 2 };
+        var free = AtOnce;
+        foreach (var (receiver, count) in underWay)
+        {
+            free -= count;
+            room[receiver] = Math.Max(room.GetValueOrDefault(receiver, OfOneReceiver) - count, 0);
+        }
+
+        return new WebhookTurn(last, free, OfOneReceiver, room);
+    }
+
+    private async Task<WebhookDelivery[]> TakeAsync(WebhookTurn turn, CancellationToken cancellationToken)
     {
         try
         {
             // Held for longer than an attempt can take: nobody else sends it meanwhile, and after a crash it is due again.
             var now = time.GetUtcNow();
-            return [.. await store.TakeDueAsync(now, now + options.Webhooks.Timeout + TimeSpan.FromSeconds(10), limit, cancellationToken)];
+            return [.. await store.TakeDueAsync(now, now + options.Webhooks.Timeout + TimeSpan.FromSeconds(10), turn, cancellationToken)];
         }
         catch (IOException e)
         {
@@ -116,20 +135,17 @@ internal sealed partial class WebhookSender(
         {
             // Shutdown: due again when its hold is over.
         }
+        finally
+        {
+            _wakes.Writer.TryWrite(true);
+        }
     }
 
     private void Wake(JobSignal signal)
     {
-        if (signal.Kind == JobSignalKind.End && _ended.CurrentCount == 0)
+        if (signal.Kind == JobSignalKind.End)
         {
-            try
-            {
-                _ended.Release();
-            }
-            catch (SemaphoreFullException)
-            {
-                // Another signal was quicker; one wake is enough.
-            }
+            _wakes.Writer.TryWrite(true);
         }
     }
 
@@ -139,7 +155,7 @@ internal sealed partial class WebhookSender(
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
         try
         {
-            await _ended.WaitAsync(either.Token);
+            await _wakes.Reader.ReadAsync(either.Token);
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {

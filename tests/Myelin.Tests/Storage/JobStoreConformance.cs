@@ -359,6 +359,32 @@ public abstract class JobStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Webhooks_DueForOneReceiver_LeaveTurnsToTheOthers()
+    {
+        var hooks = (IWebhookStore)Store;
+        string[] urls =
+        [
+            .. Enumerable.Range(0, 30).Select(i => $"https://Busy.example:8443/{i}"), "http://alpha.example", "http://alpha.example:81/x?y", "bus:jobs.out", "https://zulu.example?q",
+        ];
+        foreach (var url in urls)
+        {
+            var job = await InsertAsync(NewJob() with { Callback = new JobCallback(url, "0123456789abcdef") });
+            await Store.CancelAsync(job.Id, Now, Now, Token);
+        }
+
+        var first = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("", 10, 4, new Dictionary<string, int>()), Token);
+        var second = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("busy.example:8443", 10, 4, new Dictionary<string, int> { ["busy.example:8443"] = 1 }), Token);
+        var third = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("zulu.example", 100, 100, new Dictionary<string, int>()), Token);
+
+        first.Select(d => d.Receiver).Order(StringComparer.Ordinal).ShouldBe(
+            ["-", "alpha.example", "alpha.example:81", "busy.example:8443", "busy.example:8443", "busy.example:8443", "busy.example:8443", "zulu.example"]);
+        second.ShouldHaveSingleItem().Receiver.ShouldBe("busy.example:8443");
+        third.Length.ShouldBe(25);
+        first.Concat(second).Concat(third).Select(d => d.Callback.Url).Order().ShouldBe(urls.Order());
+        first.Concat(second).Concat(third).ShouldAllBe(d => d.Attempt == 1);
+    }
+
+    [Fact]
     public async Task List_Pages_ShowEveryJobOnceNewestFirst()
     {
         var ids = new List<string>();

@@ -81,7 +81,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         await Should.ThrowAsync<StorageUnavailableException>(async () => await store.InsertAsync(NewJob(), [], NoLimit, Token));
         await Should.ThrowAsync<StorageUnavailableException>(async () => await store.ClaimAsync(job.Id, NewLease(), Now, Token));
         var read = await Should.ThrowAsync<StorageUnavailableException>(async () => await store.GetAsync(job.Id, Token));
-        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.TakeDueAsync(Now, Now, 10, Token));
+        await Should.ThrowAsync<StorageUnavailableException>(async () => await store.TakeDueAsync(Now, Now, WebhookTurn.Of(10), Token));
         clock.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(30));
         read.ToString().ShouldNotContain(PostgresServer.Password);
 

@@ -241,7 +241,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         await _stores[0].InsertAsync(job, [], NoLimit, Token);
         await _stores[0].CancelAsync(job.Id, Now, Now, Token);
 
-        var taken = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => _stores[i % 3].TakeDueAsync(Now, Now.AddMinutes(1), 10, Token).AsTask()));
+        var taken = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => _stores[i % 3].TakeDueAsync(Now, Now.AddMinutes(1), WebhookTurn.Of(10), Token).AsTask()));
 
         taken.Sum(t => t.Length).ShouldBe(1);
     }

@@ -103,6 +103,34 @@ public sealed class WebhookTests
         receiver.Waiting.ShouldBe(0);
     }
 
+    /// <summary>More owed to one that never answers than there are places, then some to another.</summary>
+    [Fact]
+    public async Task Delivery_BehindReceiversThatHang_FindsAPlace()
+    {
+        await using var hanging = await Receiver.StartAsync();
+        await using var other = await Receiver.StartAsync(200);
+        await using var server = await RunningServer.StartAsync(
+            o => o with { Webhooks = new WebhookOptions { AllowPrivate = true, Timeout = TimeSpan.FromHours(1) } }, InstantTask.Install);
+        var picture = Pictures.Jpeg();
+        foreach (var chunk in Enumerable.Range(0, 300).Chunk(50))
+        {
+            await Task.WhenAll(chunk.Select(_ => server.Http.SubmitAsync(Http.Faces(picture, $"\"callback\":{{\"url\":\"{hanging.Url}\"}}"))));
+        }
+
+        for (var i = 0; i < WebhookSender.OfOneReceiver; i++)
+        {
+            await hanging.NextAsync();
+        }
+
+        for (var i = 0; i < 3; i++)
+        {
+            var job = await server.Http.SubmitAsync(Http.Faces(picture, $"\"callback\":{{\"url\":\"{other.Url}\"}}"));
+            (await other.NextAsync()).Headers["webhook-id"].ShouldBe(job.Id);
+        }
+
+        hanging.Waiting.ShouldBe(0);
+    }
+
     [Fact]
     public void Delay_Doubles_UntilTheAttemptsAreUsedUp()
     {
@@ -130,7 +158,7 @@ public sealed class WebhookTests
 
         public int Waiting => calls.Reader.Count;
 
-        /// <summary>Answers with the statuses in turn, then with the last one for ever.</summary>
+        /// <summary>Answers with the statuses in turn, then with the last one for ever; without any it never does.</summary>
         public static async Task<Receiver> StartAsync(params int[] statuses)
         {
             var builder = WebApplication.CreateSlimBuilder();
@@ -144,6 +172,11 @@ public sealed class WebhookTests
                 using var reader = new StreamReader(context.Request.Body);
                 calls.Writer.TryWrite(new Received(
                     context.Request.Headers.ToDictionary(h => h.Key.ToLowerInvariant(), h => h.Value.ToString()), await reader.ReadToEndAsync()));
+                if (statuses.Length == 0)
+                {
+                    await Task.Delay(Timeout.Infinite, context.RequestAborted);
+                }
+
                 context.Response.Headers.Location = "/hook";
                 return Results.StatusCode(answers.Count > 1 && answers.TryDequeue(out var status) ? status : statuses[^1]);
             });

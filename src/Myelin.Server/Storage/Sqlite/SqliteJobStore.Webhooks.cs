@@ -7,7 +7,7 @@ namespace Myelin.Server.Storage.Sqlite;
 internal sealed partial class SqliteJobStore
 {
     public async ValueTask<ImmutableArray<WebhookDelivery>> TakeDueAsync(
-        DateTimeOffset now, DateTimeOffset heldUntil, int limit, CancellationToken cancellationToken)
+        DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken)
     {
         // Most looks find nothing: they cost a read, not a commit.
         if (!await Database.ReadAsync(session => AnyDue(session, now), cancellationToken))
@@ -15,28 +15,7 @@ internal sealed partial class SqliteJobStore
             return [];
         }
 
-        return await Database.WriteAsync(
-            session =>
-            {
-                using var rows = session.Prepare(
-                    """
-                    UPDATE webhooks SET attempt = attempt + 1, next_at = ?2
-                    WHERE id IN (SELECT id FROM webhooks WHERE state = 0 AND next_at <= ?1 ORDER BY next_at LIMIT ?3)
-                    RETURNING id, job, callback, attempt
-                    """);
-                rows.Bind(1, now);
-                rows.Bind(2, heldUntil);
-                rows.Bind(3, limit);
-                var due = ImmutableArray.CreateBuilder<WebhookDelivery>();
-                while (rows.Step())
-                {
-                    var callback = JsonSerializer.Deserialize(rows.Bytes(2), JsonContext.Default.JobCallback)!;
-                    due.Add(new WebhookDelivery(rows.Int64(0), rows.Text(1), callback, rows.Int32(3)));
-                }
-
-                return due.DrainToImmutable();
-            },
-            cancellationToken);
+        return await Database.WriteAsync(session => Take(session, now, heldUntil, turn), cancellationToken);
     }
 
     public async ValueTask DeliveredAsync(long id, CancellationToken cancellationToken) =>
@@ -52,6 +31,58 @@ internal sealed partial class SqliteJobStore
         return row.Step();
     }
 
+    private static ImmutableArray<WebhookDelivery> Take(SqliteSession session, DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn)
+    {
+        var due = ImmutableArray.CreateBuilder<WebhookDelivery>();
+        var (receiver, around) = (turn.After, turn.After.Length == 0);
+        for (var i = 0; i < WebhookTurn.Receivers && due.Count < turn.Limit; i++)
+        {
+            var next = NextReceiver(session, receiver);
+            if (around && (next is null || (turn.After.Length > 0 && string.CompareOrdinal(next, turn.After) > 0)))
+            {
+                break; // everybody had a turn
+            }
+
+            if (next is null)
+            {
+                (receiver, around) = ("", true);
+                continue;
+            }
+
+            receiver = next;
+            Take(session, receiver, now, heldUntil, Math.Min(turn.RoomOf(receiver), turn.Limit - due.Count), due);
+        }
+
+        return due.DrainToImmutable();
+    }
+
+    private static void Take(
+        SqliteSession session, string receiver, DateTimeOffset now, DateTimeOffset heldUntil, int limit, ImmutableArray<WebhookDelivery>.Builder due)
+    {
+        using var rows = session.Prepare(
+            """
+            UPDATE webhooks SET attempt = attempt + 1, next_at = ?2
+            WHERE id IN (SELECT id FROM webhooks WHERE state = 0 AND receiver = ?4 AND next_at <= ?1 ORDER BY next_at LIMIT ?3)
+            RETURNING id, job, callback, attempt
+            """);
+        rows.Bind(1, now);
+        rows.Bind(2, heldUntil);
+        rows.Bind(3, limit);
+        rows.Bind(4, receiver);
+        while (rows.Step())
+        {
+            var callback = JsonSerializer.Deserialize(rows.Bytes(2), JsonContext.Default.JobCallback)!;
+            due.Add(new WebhookDelivery(rows.Int64(0), rows.Text(1), callback, rows.Int32(3), receiver));
+        }
+    }
+
+    private static string? NextReceiver(SqliteSession session, string after)
+    {
+        using var row = session.Prepare("SELECT receiver FROM webhooks WHERE state = 0 AND receiver > ?1 ORDER BY receiver LIMIT 1");
+        row.Bind(1, after);
+        return row.Step() ? row.Text(0) : null;
+    }
+
     private static int Settle(SqliteSession session, long id, int state, DateTimeOffset? nextAt, string? error)
     {
         using var update = session.Prepare("UPDATE webhooks SET state = ?2, next_at = coalesce(?3, next_at), error = ?4 WHERE id = ?1 AND state = 0");
@@ -64,10 +95,11 @@ internal sealed partial class SqliteJobStore
 
     private static void AddWebhook(SqliteSession session, JobRecord job, DateTimeOffset now)
     {
-        using var insert = session.Prepare("INSERT INTO webhooks (job, callback, next_at) VALUES (?1, ?2, ?3)");
+        using var insert = session.Prepare("INSERT INTO webhooks (job, callback, next_at, receiver) VALUES (?1, ?2, ?3, ?4)");
         insert.Bind(1, job.Id);
         insert.Bind(2, JobColumns.Json(job.Callback, JsonContext.Default.JobCallback));
         insert.Bind(3, now);
+        insert.Bind(4, WebhookReceiver.Of(job.Callback!.Url));
         insert.Run();
     }
 }
