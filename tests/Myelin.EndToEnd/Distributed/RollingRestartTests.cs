@@ -17,11 +17,10 @@ public sealed class RollingRestartTests
     public Task EveryProcess_RestartedByTurns_NoCallAndNoStreamFails() => ReplaceAsync(ServerProcess.Executable, ServerProcess.Executable);
 
     /// <summary><c>./dev upgrade</c> builds the earlier version and runs this: forward, half old and half new for a while, and back.</summary>
-    [Fact]
+    [Fact(Explicit = true)]
     public async Task EveryProcess_UpgradedByTurnsAndBack_NoCallAndNoStreamFails()
     {
-        var previous = Environment.GetEnvironmentVariable("MYELIN_PREVIOUS_SERVER");
-        Assert.SkipUnless(previous is { Length: > 0 }, "needs another version's server, named in MYELIN_PREVIOUS_SERVER (./dev upgrade builds one)");
+        var previous = Environment.GetEnvironmentVariable("MYELIN_PREVIOUS_SERVER").ShouldNotBeNull("run it by ./dev upgrade COMMIT, which builds that version's server");
         await ReplaceAsync(previous, ServerProcess.Executable, previous);
     }
 
