@@ -7,7 +7,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl fonts-dejavu-core librdkafka1 tini \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --system --gid 10001 myelin && useradd --system --uid 10001 --gid myelin --home-dir /data --shell /usr/sbin/nologin myelin \
- && install -d -o myelin -g myelin /data /models /run/myelin
+ && install -d -o myelin -g myelin /models /run/myelin && install -d -m 700 -o myelin -g myelin /data
 
 COPY dotnet /usr/share/dotnet
 COPY myelin /opt/myelin

@@ -35,7 +35,7 @@ internal static class MyelinServer
             using var signals = new StopSignals(app.Lifetime);
             try
             {
-                foreach (var warning in RolesCheck.Warnings(options))
+                foreach (var warning in RolesCheck.Warnings(options).Concat([DataFolder.Warning(options.Data)]).OfType<string>())
                 {
                     await Console.Error.WriteLineAsync(warning);
                 }
@@ -73,6 +73,7 @@ internal static class MyelinServer
     /// <param name="more">Adds to or replaces what the server is made of; for tests.</param>
     public static WebApplication Build(MyelinOptions options, Action<IServiceCollection> more)
     {
+        DataFolder.MakeFirst(options.Data);
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
         {
             ApplicationName = typeof(MyelinServer).Assembly.GetName().Name,

@@ -24,7 +24,7 @@ internal static class KeyStores
             return (new PostgresKeyStore(pool), pool);
         }
 
-        Directory.CreateDirectory(options.Data);
+        DataFolder.Make(options.Data);
         var session = new SqliteSessionKeys(Path.Combine(options.Data, "myelin.db"), time);
         return (session, session);
     }

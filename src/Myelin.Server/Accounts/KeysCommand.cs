@@ -75,6 +75,11 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
             await keys.AddAsync(key, CancellationToken.None);
         }
 
+        if (DataFolder.Warning(options.Data) is { } warning)
+        {
+            await error.WriteLineAsync(warning);
+        }
+
         // The key alone on standard output, so that a script can take it.
         await error.WriteLineAsync($"Key '{name}' of tenant '{tenant}' with {scopes.ToText()}. It is shown only now:");
         await output.WriteLineAsync(ApiKeyText.Format(id, secret));

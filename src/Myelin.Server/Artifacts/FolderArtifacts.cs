@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
+using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Artifacts;
 
@@ -18,7 +19,8 @@ internal sealed class FolderArtifacts : IArtifacts
     public FolderArtifacts(string root)
     {
         _root = Path.GetFullPath(root);
-        Directory.CreateDirectory(_root);
+        DataFolder.Make(_root);
+        DataFolder.Tighten(_root); // blobs of before are let alone: nobody else comes past this folder
     }
 
     public async ValueTask<JobArtifact> PutAsync(string job, string name, string contentType, Stream content, CancellationToken cancellationToken)
@@ -29,7 +31,8 @@ internal sealed class FolderArtifacts : IArtifacts
         try
         {
             var isNew = !Directory.Exists(folder);
-            Directory.CreateDirectory(folder);
+            DataFolder.Make(Path.GetDirectoryName(folder)!);
+            DataFolder.Make(folder);
             var (size, hash) = await WriteAsync(temporary, content, cancellationToken);
             File.Move(temporary, path, overwrite: true);
             Durable.SyncFolder(folder);
@@ -102,7 +105,7 @@ internal sealed class FolderArtifacts : IArtifacts
         var buffer = System.Buffers.ArrayPool<byte>.Shared.Rent(BufferSize);
         try
         {
-            var file = new FileStream(path, new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0 });
+            var file = new FileStream(path, DataFolder.Private(new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, BufferSize = 0 }));
             await using (file)
             {
                 var size = 0L;

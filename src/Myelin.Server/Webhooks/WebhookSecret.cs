@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Webhooks;
 
@@ -34,16 +35,10 @@ internal static class WebhookSecret
         var path = Path.Combine(folder, FileName);
         if (!File.Exists(path))
         {
-            Directory.CreateDirectory(folder);
+            DataFolder.Make(folder);
             var aside = path + ".new";
             File.Delete(aside);
-            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-            if (!OperatingSystem.IsWindows())
-            {
-                options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-            }
-
-            using (var file = new FileStream(aside, options))
+            using (var file = new FileStream(aside, DataFolder.Private(new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write })))
             {
                 file.Write(Encoding.ASCII.GetBytes(Prefix + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32))));
                 file.Flush(flushToDisk: true);
@@ -52,6 +47,7 @@ internal static class WebhookSecret
             File.Move(aside, path, overwrite: false);
         }
 
+        DataFolder.Tighten(path);
         return File.ReadAllText(path).Trim();
     }
 }

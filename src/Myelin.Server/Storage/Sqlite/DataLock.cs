@@ -1,3 +1,5 @@
+using Myelin.Server.Configuration;
+
 namespace Myelin.Server.Storage.Sqlite;
 
 /// <summary>
@@ -16,7 +18,7 @@ internal sealed class DataLock : IDisposable
         var path = Path.Combine(folder, "lock");
         try
         {
-            return new DataLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            return new DataLock(new FileStream(path, DataFolder.Private(new FileStreamOptions { Mode = FileMode.OpenOrCreate, Access = FileAccess.ReadWrite, Share = FileShare.None })));
         }
         catch (IOException e)
         {

@@ -1,3 +1,5 @@
+using Myelin.Server.Configuration;
+
 namespace Myelin.Server.Storage.Sqlite;
 
 /// <summary>
@@ -26,15 +28,7 @@ internal sealed class SqliteDatabase : IAsyncDisposable
     /// <exception cref="StorageException">The file is damaged, or made by a newer version.</exception>
     public static SqliteDatabase Open(string folder, TimeProvider time, Action<SqliteSession> prepare)
     {
-        if (OperatingSystem.IsWindows())
-        {
-            Directory.CreateDirectory(folder);
-        }
-        else
-        {
-            Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        }
-
+        DataFolder.Make(folder);
         var dataLock = DataLock.Take(folder);
         SqliteSession? session = null;
         try

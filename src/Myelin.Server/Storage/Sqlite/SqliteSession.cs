@@ -1,3 +1,4 @@
+using Myelin.Server.Configuration;
 using SQLitePCL;
 
 namespace Myelin.Server.Storage.Sqlite;
@@ -25,6 +26,11 @@ internal sealed class SqliteSession : IDisposable
     public static SqliteSession Open(string path, bool writer)
     {
         Batteries_V2.Init();
+        if (writer)
+        {
+            MakePrivate(path);
+        }
+
         const int flags = raw.SQLITE_OPEN_READWRITE | raw.SQLITE_OPEN_CREATE | raw.SQLITE_OPEN_NOMUTEX;
         var code = raw.sqlite3_open_v2(path, out var connection, flags, null);
         var session = new SqliteSession(connection);
@@ -84,6 +90,24 @@ internal sealed class SqliteSession : IDisposable
 
         _statements.Clear();
         _connection.Dispose();
+    }
+
+    /// <summary>The journal and its index take their modes from the database.</summary>
+    private static void MakePrivate(string path)
+    {
+        foreach (var old in (string[])[path, path + "-wal", path + "-shm"])
+        {
+            DataFolder.Tighten(old);
+        }
+
+        try
+        {
+            new FileStream(path, DataFolder.Private(new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write })).Dispose();
+        }
+        catch (IOException)
+        {
+            // It is there, or SQLite will say why it cannot be.
+        }
     }
 
     private sqlite3_stmt Compile(string sql)
