@@ -17,8 +17,8 @@ namespace Myelin.Server.Streams;
 /// One frame: checked like a submission, then through its model. Always answered, with a result or a problem for the
 /// topics of its stream; never thrown, so that no frame stands in another's way.
 /// </summary>
-internal sealed partial class FrameWork(
-    SubmissionCheck check, AcquireTask acquire, AllowedModels allowed, MyelinOptions options, ILogger<FrameWork> logger)
+internal sealed class FrameWork(
+    SubmissionCheck check, AcquireTask acquire, AllowedModels allowed, FailureLog failures, MyelinOptions options)
 {
     public async Task<FrameAnswer> RunAsync(string stream, BusMessage frame, CancellationToken cancellationToken)
     {
@@ -45,7 +45,10 @@ internal sealed partial class FrameWork(
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             problem = ProblemOf(e, model!);
-            LogFailed(frame.Origin ?? stream, e);
+            if (problem.Status >= 500)
+            {
+                failures.Write($"Frame {frame.Origin ?? stream}", model!, Encoding.UTF8.GetBytes(frame.Header(OpenMessage.Parameters) ?? ""), e);
+            }
         }
 
         var outcome = problem.Status < 500 ? FrameOutcome.Refused : FrameOutcome.Failed;
@@ -93,9 +96,6 @@ internal sealed partial class FrameWork(
         RuntimeException runtime => JobProblems.RuntimeFailed(runtime),
         _ => Problems.Of(ProblemTypes.Internal, "the frame failed; the server's log says why"),
     };
-
-    [LoggerMessage(LogLevel.Debug, "Frame {Frame} failed")]
-    private partial void LogFailed(string frame, Exception e);
 
     /// <summary>Nobody watches a frame.</summary>
     private sealed class NoProgress : IProgress<TaskProgress>

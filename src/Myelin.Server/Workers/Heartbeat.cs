@@ -19,14 +19,19 @@ internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, My
         }
 
         var beat = await store.HeartbeatAsync(leases, time.GetUtcNow() + options.Worker.Lease, cancellationToken);
-        foreach (var id in beat.Lost)
-        {
-            running.Stop(id, StopReason.LeaseLost);
-        }
+        var (lost, cancelled) = (beat.Lost.ToHashSet(StringComparer.Ordinal), beat.CancelRequested.ToHashSet(StringComparer.Ordinal));
 
-        foreach (var id in beat.CancelRequested)
+        // The answer is about these tokens: by now the job may run here once more, under another.
+        foreach (var (id, token) in leases)
         {
-            running.Stop(id, StopReason.Cancelled);
+            if (lost.Contains(id))
+            {
+                running.Stop(id, token, StopReason.LeaseLost);
+            }
+            else if (cancelled.Contains(id))
+            {
+                running.Stop(id, token, StopReason.Cancelled);
+            }
         }
     }
 

@@ -27,6 +27,7 @@ internal sealed partial class JobRunner(
     AttemptEndings endings,
     JobAnnouncer announcer,
     JobInstruments instruments,
+    FailureLog failures,
     MyelinOptions options,
     TimeProvider time,
     ILogger<JobRunner> logger)
@@ -122,12 +123,17 @@ internal sealed partial class JobRunner(
         catch (Exception e) when (job.Reason != StopReason.None)
         {
             LogStopped(record.Id, job.Reason, e.GetType().Name);
+            if (job.Reason == StopReason.TimedOut)
+            {
+                Tell(record, new TimeoutException($"it ran longer than {options.Worker.AttemptTimeout} (worker.attemptTimeout)"));
+            }
+
             outcome = endings.Stopped(record, job.Reason);
         }
         catch (Exception e)
         {
-            LogFailed(record.Id, record.Attempt, e);
             outcome = endings.Faulted(record, e);
+            Tell(record, e);
         }
 
         activity?.SetTag("myelin.state", outcome?.State.ToString());
@@ -208,6 +214,19 @@ internal sealed partial class JobRunner(
         LogStale(job.Id);
     }
 
+    /// <summary>Bad input is the caller's affair; any other fault that of whoever runs the server.</summary>
+    private void Tell(JobRecord job, Exception fault)
+    {
+        if (fault is InputException)
+        {
+            LogRefused(job.Id, job.Attempt, fault);
+        }
+        else
+        {
+            failures.Write($"Job {job.Id}, attempt {job.Attempt}", job.Model, job.Parameters, fault);
+        }
+    }
+
     /// <summary>An abandoned call's fault has no other listener.</summary>
     private static void Observe(Task call) =>
         _ = call.ContinueWith(static t => _ = t.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
@@ -226,8 +245,8 @@ internal sealed partial class JobRunner(
     [LoggerMessage(LogLevel.Debug, "Job {Job} stopped: {Reason} ({Ending})")]
     private partial void LogStopped(string job, StopReason reason, string ending);
 
-    [LoggerMessage(LogLevel.Debug, "Job {Job}: attempt {Attempt} failed")]
-    private partial void LogFailed(string job, int attempt, Exception e);
+    [LoggerMessage(LogLevel.Debug, "Job {Job}: attempt {Attempt} was refused")]
+    private partial void LogRefused(string job, int attempt, Exception e);
 
     [LoggerMessage(LogLevel.Warning, "The outcome of job {Job} could not be stored; trying again")]
     private partial void LogApplyFailed(string job, Exception e);

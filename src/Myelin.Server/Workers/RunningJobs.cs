@@ -15,9 +15,19 @@ internal sealed class RunningJobs
 
     public void Remove(RunningJob job) => _jobs.TryRemove(new KeyValuePair<string, RunningJob>(job.Id, job));
 
+    /// <summary>Whatever attempt of the job runs: the job itself was cancelled.</summary>
     public void Stop(string id, StopReason reason)
     {
         if (_jobs.TryGetValue(id, out var job))
+        {
+            job.Stop(reason);
+        }
+    }
+
+    /// <summary>This attempt and no later one: what Storage says of a lease may come after the job was claimed anew.</summary>
+    public void Stop(string id, string token, StopReason reason)
+    {
+        if (_jobs.TryGetValue(id, out var job) && job.LeaseToken == token)
         {
             job.Stop(reason);
         }

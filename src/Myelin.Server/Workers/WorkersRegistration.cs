@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Models;
@@ -18,6 +19,7 @@ internal static class WorkersRegistration
             StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
         services.AddSingleton<ReloadModel>(p => p.GetService<ModelRepository>() is { } models ? name => models.Reload(name) : static _ => { });
         services.AddSingleton<AttemptEndings>();
+        services.TryAddSingleton<FailureLog>();
         services.AddSingleton<JobRunner>();
         services.AddSingleton<Heartbeat>();
         services.AddHostedService(p => p.GetRequiredService<Heartbeat>());
