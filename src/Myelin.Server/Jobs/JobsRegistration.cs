@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
 
@@ -45,5 +46,6 @@ internal static class JobsRegistration
     }
 
     /// <summary>The upkeep of jobs: any number of processes may have it, one at a time does it.</summary>
-    public static IServiceCollection AddCoordinator(this IServiceCollection services) => services.AddSingleton<QueueSweep>().AddHostedService<Coordinator>();
+    public static IServiceCollection AddCoordinator(this IServiceCollection services) => services
+        .AddSingleton<LeaseRecovery>().AddSingleton<QueueSweep>().AddSingleton<Retention>().AddSingleton<OrphanSweep>().AddHostedService<Coordinator>();
 }

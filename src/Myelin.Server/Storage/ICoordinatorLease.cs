@@ -24,6 +24,9 @@ internal interface ICoordinatorLease
     /// <summary>Takes the lease when it is free, or keeps it; asked for at every round.</summary>
     ValueTask<CoordinatorHold> HoldAsync(CancellationToken cancellationToken);
 
+    /// <summary>For how long the newest hold is surely this process's; without end where no other can take it.</summary>
+    TimeSpan Remaining { get; }
+
     /// <summary>Lets go, so that another process takes over at once.</summary>
     ValueTask ReleaseAsync(CancellationToken cancellationToken);
 }

@@ -1,9 +1,9 @@
 using System.Text;
-using Microsoft.Extensions.Hosting;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
@@ -52,7 +52,6 @@ public sealed class CoordinatorTests : IDisposable
     public async Task Sweep_BlobsWithoutRow_GoOnceTheyAreOld()
     {
         await using var host = await JobsHost.StartAsync(JobsHost.Options(_folder), [], worker: false);
-        var coordinator = host.Get<IEnumerable<IHostedService>>().OfType<Coordinator>().Single();
         var artifacts = host.Get<IArtifacts>();
         var kept = await host.SubmitAsync(new JobSubmission
         {
@@ -66,7 +65,7 @@ public sealed class CoordinatorTests : IDisposable
         Directory.SetLastWriteTimeUtc(_folder.Combine("artifacts", "ld", "01orphanold"), old);
         Directory.SetLastWriteTimeUtc(_folder.Combine("artifacts", kept.Id[^2..], kept.Id), old);
 
-        await coordinator.SweepAsync(Token);
+        await host.Get<OrphanSweep>().SweepAsync(Token);
 
         (await artifacts.OpenAsync("01orphanold", "input-text", Token)).ShouldBeNull();
         (await artifacts.OpenAsync("01orphannew", "input-text", Token)).ShouldNotBeNull().Dispose();

@@ -6,6 +6,7 @@ using Myelin.Protocol;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Server.Telemetry;

@@ -22,6 +22,8 @@ internal sealed class PostgresCoordinatorLease(PostgresPool pool, TimeSpan durat
 
     public bool IsAlone => false;
 
+    public TimeSpan Remaining => _held && duration - time.GetElapsedTime(_askedAt) is var left && left > TimeSpan.Zero ? left : TimeSpan.Zero;
+
     /// <summary>Of the newest hold; 0 before the first.</summary>
     public long Fence => Volatile.Read(ref _fence);
 

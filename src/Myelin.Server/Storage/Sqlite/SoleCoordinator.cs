@@ -7,6 +7,8 @@ internal sealed class SoleCoordinator : ICoordinatorLease
 
     public bool IsAlone => true;
 
+    public TimeSpan Remaining => Timeout.InfiniteTimeSpan;
+
     public ValueTask<CoordinatorHold> HoldAsync(CancellationToken cancellationToken)
     {
         var hold = _taken ? CoordinatorHold.Kept : CoordinatorHold.Taken;

@@ -3,7 +3,7 @@ using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
 
-namespace Myelin.Server.Jobs;
+namespace Myelin.Server.Jobs.Upkeep;
 
 /// <summary>
 /// Announces queued jobs again that nobody started: the hint may have been dropped while a broker was away, or died with
@@ -16,6 +16,23 @@ internal sealed partial class QueueSweep(IJobStore store, IBus bus, JobInstrumen
     private const int Batch = 2000;
 
     private DateTimeOffset? _looked;
+
+    /// <summary>Every job that waits: the bus may have forgotten all of it with the process before.</summary>
+    public async Task AnnounceAllAsync(CancellationToken cancellationToken)
+    {
+        JobHint? last = null;
+        ImmutableArray<JobHint> page;
+        do
+        {
+            page = await store.QueuedAsync(last, Batch, cancellationToken);
+            foreach (var hint in page)
+            {
+                await bus.PublishHintAsync(hint, cancellationToken);
+                last = hint;
+            }
+        }
+        while (page.Length == Batch);
+    }
 
     /// <summary>Looks when it is time to; the first look of a coordinator follows its announcing of everything.</summary>
     /// <returns>Jobs announced.</returns>
