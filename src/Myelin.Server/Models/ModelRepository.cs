@@ -80,9 +80,8 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         {
             var found = ImmutableSortedDictionary.CreateBuilder<string, ModelSlot>();
             var replacements = new List<Action>();
-            foreach (var folder in Folders(BuiltIn).Concat(Folders(Folder)))
+            foreach (var (name, folder) in Winners())
             {
-                var name = Path.GetFileName(folder);
                 var current = _slots.GetValueOrDefault(name);
                 var (fingerprint, bytes, newest) = ModelLoader.Fingerprint(folder);
                 var unsettled = settle && time.GetUtcNow() - newest < TimeSpan.FromSeconds(1);
@@ -122,7 +121,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     {
         lock (_scan)
         {
-            if (_slots.GetValueOrDefault(name) is not { } current || Folders(BuiltIn).Concat(Folders(Folder)).LastOrDefault(f => Path.GetFileName(f) == name) is not { } folder)
+            if (_slots.GetValueOrDefault(name) is not { } current || !Winners().TryGetValue(name, out var folder))
             {
                 return null;
             }
@@ -169,6 +168,18 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
                 slot.Retire();
             }
         }
+    }
+
+    /// <summary>The one folder that stands for each name, chosen before anything is compared: a loser would look like a change on every scan.</summary>
+    private Dictionary<string, string> Winners()
+    {
+        var winners = Folders(BuiltIn).ToDictionary(f => Path.GetFileName(f)!);
+        foreach (var own in Folders(Folder))
+        {
+            winners[Path.GetFileName(own)] = own;
+        }
+
+        return winners;
     }
 
     private static IEnumerable<string> Folders(string root) => !Directory.Exists(root) ? [] : Directory.EnumerateDirectories(root)

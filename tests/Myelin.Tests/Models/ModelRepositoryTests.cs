@@ -197,6 +197,73 @@ public sealed class ModelRepositoryTests : IDisposable
     }
 
     [Fact]
+    public async Task Rescan_OwnModelOverABuiltInOne_WinsAndIsReadOnce()
+    {
+        var models = Repository();
+        models.Rescan(settle: false);
+        models.IsBuiltIn("faces").ShouldBeTrue();
+        (await models.AcquireAsync("faces", TestContext.Current.CancellationToken)).Dispose();
+
+        _folders.AddIris("faces");
+        models.Rescan(settle: false).ShouldBeTrue();
+        SpinWait.SpinUntil(() => models.Find("faces")!.Definition!.Task == "tensor", TimeSpan.FromSeconds(60)).ShouldBeTrue("a serving built-in model is replaced once the own one is ready");
+        models.IsBuiltIn("faces").ShouldBeFalse();
+        models.Rescan(settle: false).ShouldBeFalse("the built-in folder under it is no change");
+        models.Rescan(settle: true).ShouldBeFalse();
+
+        Directory.Delete(Path.Combine(_folders.Root, "faces"), recursive: true);
+        models.Rescan(settle: false).ShouldBeTrue();
+        SpinWait.SpinUntil(() => models.IsBuiltIn("faces"), TimeSpan.FromSeconds(60)).ShouldBeTrue("without the own one the built-in one is back");
+        models.Rescan(settle: false).ShouldBeFalse();
+    }
+
+    [Fact]
+    public async Task Rescan_OverridingModelThatLoadsLong_FinishesLoading()
+    {
+        Assert.SkipUnless(File.Exists("/usr/bin/python3"), "needs python3");
+        await using var sidecars = new SidecarSupervisor(new SidecarOptions { RunFolder = Path.Combine(_folders.Root, ".run"), RingBytes = 1 << 20 }, TimeProvider.System, NullLoggerFactory.Instance);
+        var options = new MyelinOptions { Models = _folders.Root };
+        var models = new ModelRepository(options, new ModelLoader(options, sidecars), TimeProvider.System, NullLogger<ModelRepository>.Instance);
+        models.Rescan(settle: false);
+        (await models.AcquireAsync("faces", TestContext.Current.CancellationToken)).Dispose();
+        var folder = Directory.CreateDirectory(Path.Combine(_folders.Root, "faces")).FullName;
+        var gate = Path.Combine(_folders.Root, "gate");
+        await File.WriteAllTextAsync(Path.Combine(folder, "serve.py"), """
+            import os, time
+            from myelin_sidecar import Tensor, model, serve
+
+            open(os.environ["GATE"] + ".begun", "a").write("x")
+            while not os.path.exists(os.environ["GATE"]):
+                time.sleep(0.01)
+
+            @model(name="model", inputs=[("x", "FP32", [-1])], outputs=[("y", "FP32", [-1])])
+            def same(call):
+                return {"y": call.tensor("x")}
+
+            serve(same)
+            """, TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(Path.Combine(folder, "model.yaml"), $$"""
+            task: tensor
+            runtime: sidecar
+            sidecar:
+              command: [/usr/bin/python3, serve.py]
+              environment: {PYTHONPATH: '{{Path.Combine(Shared.Root, "sidecars", "python")}}', GATE: '{{gate}}'}
+            """, TestContext.Current.CancellationToken);
+
+        models.Rescan(settle: false).ShouldBeTrue();
+        SpinWait.SpinUntil(() => File.Exists(gate + ".begun"), TimeSpan.FromSeconds(60)).ShouldBeTrue();
+        for (var scan = 0; scan < 20; scan++)
+        {
+            models.Rescan(settle: false).ShouldBeFalse("it is still loading, and nothing changed");
+        }
+
+        await File.WriteAllTextAsync(gate, "", TestContext.Current.CancellationToken);
+        SpinWait.SpinUntil(() => !models.IsBuiltIn("faces"), TimeSpan.FromSeconds(60)).ShouldBeTrue();
+        (await File.ReadAllTextAsync(gate + ".begun", TestContext.Current.CancellationToken)).ShouldBe("x", "it was loaded once");
+        models.UnloadAll();
+    }
+
+    [Fact]
     public void Rescan_FolderGone_ModelIsGone()
     {
         var folder = _folders.AddIris();
