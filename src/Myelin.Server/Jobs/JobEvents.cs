@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
-using System.Text.Json;
 using Myelin.Server.Bus;
+using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs;
@@ -14,7 +14,9 @@ internal sealed record JobUpdate(long EventId, string Kind, JobRecord Job);
 /// The process's ear on <see cref="Topics.Events"/>: one loop reads the bus and hands signals to watchers of a job and
 /// to <see cref="Observed"/>. Keeps the newest progress and preview of running jobs, which Storage gets later or never.
 /// </summary>
-internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates rates, JobInstruments instruments, TimeProvider time, ILogger<JobEvents> logger) : BackgroundService
+internal sealed partial class JobEvents(
+    IBus bus, IJobStore store, ServiceRates rates, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<JobEvents> logger)
+    : BackgroundService
 {
     /// <summary>Running jobs whose newest progress is remembered here.</summary>
     private const int LiveLimit = 10_000;
@@ -23,14 +25,14 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(10);
 
     private readonly ConcurrentDictionary<string, ImmutableArray<JobSubscription>> _watchers = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, JobSignal> _live = new(StringComparer.Ordinal);
+    private readonly LastHeard<JobSignal> _live = new(LiveLimit, options.Worker.AttemptTimeout + options.Worker.Lease, time);
     private IAsyncEnumerable<BusMessage>? _messages;
     private CancellationTokenSource? _listening;
 
     /// <summary>Called for every signal on the hub's loop, before watchers hear of it; must be quick.</summary>
     public event Action<JobSignal>? Observed;
 
-    public JobPreviews Previews { get; } = new();
+    public JobPreviews Previews { get; } = new(options.Worker.AttemptTimeout + options.Worker.Lease, time);
 
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
@@ -42,7 +44,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
 
     /// <summary>The job with the newest progress this process has heard of.</summary>
     public JobRecord WithLiveProgress(JobRecord job) =>
-        job.State == JobState.Running && _live.TryGetValue(job.Id, out var live) && live.EventId > job.EventId && live.EventId < EventIds.Ended(job.Attempt)
+        job.State == JobState.Running && _live.TryGet(job.Id, out var live) && live.EventId > job.EventId && live.EventId < EventIds.Ended(job.Attempt)
             ? job with { Progress = live.Progress, EventId = live.EventId }
             : job;
 
@@ -120,7 +122,16 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
         {
             await foreach (var message in _messages!.WithCancellation(stoppingToken))
             {
-                Hear(message);
+                try
+                {
+                    Hear(message);
+                }
+                catch (Exception e)
+                {
+                    // On Kafka anybody may have written it: whatever it provokes, it is this message's fault alone.
+                    instruments.Rejected(message.Topic);
+                    LogUnreadable(e);
+                }
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested || _listening!.IsCancellationRequested)
@@ -152,17 +163,7 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
             return;
         }
 
-        JobSignal signal;
-        try
-        {
-            signal = message.Read(JobsJson.Default.JobSignal);
-        }
-        catch (JsonException e)
-        {
-            LogUnreadable(e);
-            return;
-        }
-
+        var signal = message.Read(JobsJson.Default.JobSignal);
         Remember(signal);
         rates.Observe(signal);
         Observed?.Invoke(signal);
@@ -179,19 +180,12 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
     {
         if (signal.Kind != JobSignalKind.Progress)
         {
-            _live.TryRemove(signal.Job, out _);
+            _live.Remove(signal.Job);
             Previews.Remove(signal.Job);
         }
         else
         {
-            // Entries of jobs whose end went unheard would pile up; what runs is back with its next progress.
-            if (_live.Count >= LiveLimit)
-            {
-                _live.Clear();
-                Previews.Clear();
-            }
-
-            _live[signal.Job] = signal;
+            _live.Put(signal.Job, signal);
         }
     }
 
@@ -213,6 +207,6 @@ internal sealed partial class JobEvents(IBus bus, IJobStore store, ServiceRates 
         }
     }
 
-    [LoggerMessage(LogLevel.Warning, "A message on myelin.events is not a signal; ignored")]
+    [LoggerMessage(LogLevel.Warning, "A message on myelin.events cannot be used; ignored")]
     private partial void LogUnreadable(Exception e);
 }

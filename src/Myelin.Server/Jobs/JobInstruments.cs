@@ -23,6 +23,7 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _lost;
     private readonly Counter<long> _announced;
     private readonly Counter<long> _coalesced;
+    private readonly Counter<long> _unusable;
     private readonly Histogram<double> _queueSeconds;
     private readonly Histogram<double> _runSeconds;
     private volatile bool _coordinates;
@@ -39,6 +40,7 @@ internal sealed class JobInstruments : IDisposable
         _lost = _meter.CreateCounter<long>("myelin.jobs.lost_leases", "{attempt}", "Attempts whose worker went away or lost its hold.");
         _announced = _meter.CreateCounter<long>("myelin.jobs.announced_again", "{job}", "Queued jobs that nobody had started and the coordinator announced once more.");
         _coalesced = _meter.CreateCounter<long>("myelin.jobs.signals_coalesced", "{signal}", "Signals that watchers of jobs were too slow for; each got the newest.");
+        _unusable = _meter.CreateCounter<long>("myelin.jobs.messages_rejected", "{message}", "Messages of the server's own topics that could not be used, by topic: hints, signals, controls.");
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
         _meter.CreateObservableGauge("myelin.coordinator.leading", () => _coordinates ? 1 : 0, null, "1 in the process that looks after the jobs of the storage.");
@@ -54,7 +56,24 @@ internal sealed class JobInstruments : IDisposable
         _inference.Failed(model, InferenceFailure.Rejected);
     }
 
-    public void Ended(JobRecord job)
+    /// <summary>A job reached its state.</summary>
+    public void Changed(JobRecord job)
+    {
+        if (job.State.IsEnd())
+        {
+            Ended(job);
+        }
+        else if (job.State == JobState.Running)
+        {
+            Claimed(job);
+        }
+        else
+        {
+            _retried.Add(1, Model(job.Model));
+        }
+    }
+
+    private void Ended(JobRecord job)
     {
         _ended.Add(1, Model(job.Model), new("state", job.State.ToString()));
         if (job is { StartedAt: { } start, EndedAt: { } end })
@@ -65,7 +84,7 @@ internal sealed class JobInstruments : IDisposable
         TritonView.Count(_inference, job);
     }
 
-    public void Claimed(JobRecord job)
+    private void Claimed(JobRecord job)
     {
         if (job is { Attempt: 1, StartedAt: { } start })
         {
@@ -73,11 +92,11 @@ internal sealed class JobInstruments : IDisposable
         }
     }
 
-    public void Retried(string model) => _retried.Add(1, Model(model));
-
     public void AnnouncedAgain(int jobs) => _announced.Add(jobs);
 
     public void Coalesced(long signals) => _coalesced.Add(signals);
+
+    public void Rejected(string topic) => _unusable.Add(1, new KeyValuePair<string, object?>("topic", topic));
 
     public void LeaseLost(string model) => _lost.Add(1, Model(model));
 

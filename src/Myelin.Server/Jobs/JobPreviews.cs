@@ -1,27 +1,23 @@
-using System.Collections.Concurrent;
-
 namespace Myelin.Server.Jobs;
 
-/// <summary>The newest preview picture of running jobs, in memory only. Full = jobs beyond the limit have none.</summary>
-internal sealed class JobPreviews
+/// <summary>The newest preview picture of running jobs, in memory only. Full = the longest unchanged one goes.</summary>
+internal sealed class JobPreviews(TimeSpan longest, TimeProvider time)
 {
     private const int Jobs = 256;
     private const int Bytes = 512 << 10;
 
-    private readonly ConcurrentDictionary<string, ReadOnlyMemory<byte>> _pictures = new(StringComparer.Ordinal);
+    private readonly LastHeard<ReadOnlyMemory<byte>> _pictures = new(Jobs, longest, time);
 
     /// <summary>A JPEG; null when there is none.</summary>
-    public ReadOnlyMemory<byte>? Find(string job) => _pictures.TryGetValue(job, out var picture) ? picture : (ReadOnlyMemory<byte>?)null;
+    public ReadOnlyMemory<byte>? Find(string job) => _pictures.TryGet(job, out var picture) ? picture : (ReadOnlyMemory<byte>?)null;
 
     public void Put(string job, ReadOnlyMemory<byte> jpeg)
     {
-        if (jpeg.Length <= Bytes && (_pictures.Count < Jobs || _pictures.ContainsKey(job)))
+        if (jpeg.Length <= Bytes)
         {
-            _pictures[job] = jpeg;
+            _pictures.Put(job, jpeg);
         }
     }
 
-    public void Clear() => _pictures.Clear();
-
-    public void Remove(string job) => _pictures.TryRemove(job, out _);
+    public void Remove(string job) => _pictures.Remove(job);
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Jobs;
 
@@ -7,29 +8,36 @@ namespace Myelin.Server.Jobs;
 /// work. An interval counts from the end before, or from the job's own start when the model was idle until then, so
 /// that idle time makes nothing look slow. Also counts ends for the statistics of a model.
 /// </summary>
-internal sealed class ServiceRates
+internal sealed class ServiceRates(MyelinOptions options, TimeProvider time)
 {
+    /// <summary>Running jobs that are counted by model; beyond that the longest unheard is not.</summary>
+    private const int RunningLimit = 100_000;
+
     private static readonly TimeSpan s_shortest = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longest = TimeSpan.FromMinutes(10);
 
     private readonly ConcurrentDictionary<string, Measured> _models = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, string> _running = new(StringComparer.Ordinal);
+
+    /// <summary>By job. No attempt runs for longer than its timeout: an entry that does lost its end.</summary>
+    private readonly LastHeard<Measured> _running = new(RunningLimit, options.Worker.AttemptTimeout + options.Worker.Lease, time, static model => model.Ran(-1));
 
     /// <summary>Takes note of a signal; on the hub's loop.</summary>
     public void Observe(JobSignal signal)
     {
         if (signal.Kind == JobSignalKind.State && signal.State == JobState.Running)
         {
-            _running[signal.Job] = signal.Model;
+            var model = Measure(signal.Model);
+            _running.Put(signal.Job, model);
+            model.Ran(1);
         }
         else if (signal.Kind != JobSignalKind.Progress)
         {
-            _running.TryRemove(signal.Job, out _);
+            _running.Remove(signal.Job);
         }
 
         if (signal.Kind == JobSignalKind.End)
         {
-            _models.GetOrAdd(signal.Model, static _ => new Measured()).Add(signal);
+            Measure(signal.Model).Add(signal);
         }
     }
 
@@ -50,9 +58,11 @@ internal sealed class ServiceRates
     /// <summary>Ends since the start of the process, jobs that run now, and the mean seconds of a run.</summary>
     public (long Succeeded, long Failed, int Running, double? MeanSeconds) Of(string model)
     {
-        var (succeeded, failed, seconds) = _models.TryGetValue(model, out var measured) ? measured.Counts : default;
-        return (succeeded, failed, _running.Count(r => r.Value == model), seconds);
+        _running.Expire();
+        return _models.TryGetValue(model, out var measured) ? measured.Counts : default;
     }
+
+    private Measured Measure(string model) => _models.GetOrAdd(model, static _ => new Measured());
 
     private sealed class Measured
     {
@@ -65,6 +75,7 @@ internal sealed class ServiceRates
         private double? _seconds;
         private long _succeeded;
         private long _failed;
+        private int _running;
 
         public double? Interval
         {
@@ -77,14 +88,22 @@ internal sealed class ServiceRates
             }
         }
 
-        public (long, long, double?) Counts
+        public (long, long, int, double?) Counts
         {
             get
             {
                 lock (_gate)
                 {
-                    return (_succeeded, _failed, _seconds);
+                    return (_succeeded, _failed, _running, _seconds);
                 }
+            }
+        }
+
+        public void Ran(int jobs)
+        {
+            lock (_gate)
+            {
+                _running += jobs;
             }
         }
 

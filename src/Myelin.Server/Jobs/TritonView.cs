@@ -35,9 +35,13 @@ internal static class TritonView
         return new InferenceTimes(
             Total: end - job.CreatedAt,
             Queue: start - job.CreatedAt,
-            Input: TimeSpan.FromMilliseconds(input),
-            Infer: infer > 0 ? TimeSpan.FromMilliseconds(infer) : end - start, // a task that measures nothing only infers
-            Output: TimeSpan.FromMilliseconds(output));
+            Input: Milliseconds(input),
+            Infer: infer > 0 ? Milliseconds(infer) : end - start, // a task that measures nothing only infers
+            Output: Milliseconds(output));
+
+        // What a task says of itself may be anything; no stage took longer than the whole.
+        TimeSpan Milliseconds(double value) =>
+            value > 0 ? TimeSpan.FromMilliseconds(Math.Min(value, Math.Max((end - start).TotalMilliseconds, 0))) : TimeSpan.Zero;
     }
 
     private static void Read(ReadOnlySpan<byte> result, ref double input, ref double infer, ref double output)

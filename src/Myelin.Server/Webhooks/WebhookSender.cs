@@ -99,9 +99,9 @@ internal sealed partial class WebhookSender(
             var now = time.GetUtcNow();
             return [.. await store.TakeDueAsync(now, now + options.Webhooks.Timeout + TimeSpan.FromSeconds(10), turn, cancellationToken)];
         }
-        catch (IOException e)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
-            LogStore(logger, e.Message);
+            LogStore(logger, e);
             return [];
         }
     }
@@ -111,7 +111,7 @@ internal sealed partial class WebhookSender(
         try
         {
             var start = time.GetTimestamp();
-            var result = await post.SendAsync(delivery, cancellationToken);
+            var result = await TryAsync(delivery, cancellationToken);
             var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble()) ?? (result.Endless ? s_longestBusDelay : null);
             instruments.Tried(
                 result.Error is null ? DeliveryOutcome.Delivered : delay is null ? DeliveryOutcome.GivenUp : DeliveryOutcome.Failed, time.GetElapsedTime(start));
@@ -127,17 +127,31 @@ internal sealed partial class WebhookSender(
                 LogGivenUp(logger, delivery.Job, delivery.Attempt, error);
             }
         }
-        catch (IOException e)
-        {
-            LogStore(logger, e.Message); // its hold runs out, then it is due again
-        }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             // Shutdown: due again when its hold is over.
         }
+        catch (Exception e)
+        {
+            LogStore(logger, e); // its hold runs out, then it is due again
+        }
         finally
         {
             _wakes.Writer.TryWrite(true);
+        }
+    }
+
+    /// <summary>Whatever goes wrong with the attempt is its outcome, so that attempts end; what storage cannot say is none.</summary>
+    private async Task<PostResult> TryAsync(WebhookDelivery delivery, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await post.SendAsync(delivery, cancellationToken);
+        }
+        catch (Exception e) when (e is not StorageException && !cancellationToken.IsCancellationRequested)
+        {
+            LogFailed(logger, delivery.Job, delivery.Attempt, e);
+            return new PostResult($"{e.GetType().Name}: {e.Message}");
         }
     }
 
@@ -166,6 +180,9 @@ internal sealed partial class WebhookSender(
     [LoggerMessage(LogLevel.Warning, "The webhook of job {job} is given up after {attempt} attempts: {reason}")]
     private static partial void LogGivenUp(ILogger logger, string job, int attempt, string reason);
 
-    [LoggerMessage(LogLevel.Warning, "The list of webhooks could not be read or written: {reason}")]
-    private static partial void LogStore(ILogger logger, string reason);
+    [LoggerMessage(LogLevel.Warning, "Attempt {attempt} to deliver the webhook of job {job} failed")]
+    private static partial void LogFailed(ILogger logger, string job, int attempt, Exception e);
+
+    [LoggerMessage(LogLevel.Warning, "The list of webhooks could not be read or written")]
+    private static partial void LogStore(ILogger logger, Exception e);
 }

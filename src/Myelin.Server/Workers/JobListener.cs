@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
@@ -14,7 +13,7 @@ namespace Myelin.Server.Workers;
 /// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
 /// </summary>
 internal sealed partial class JobListener(
-    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, ReloadModel reload, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
+    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, ReloadModel reload, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
     : BackgroundService
 {
     private const int PageSize = 1000;
@@ -152,9 +151,11 @@ internal sealed partial class JobListener(
             {
                 await act(message);
             }
-            catch (JsonException e)
+            catch (Exception e) when (e is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
             {
-                await bus.RejectAsync(message, $"unreadable: {e.Message}", cancellationToken);
+                // On Kafka anybody may have written it: whatever it provokes, it is this message's fault alone.
+                instruments.Rejected(message.Topic);
+                await bus.RejectAsync(message, $"unusable: {e.Message}", cancellationToken);
             }
         }
     }

@@ -1,6 +1,7 @@
 using System.Text;
 using Myelin.Protocol;
 using Myelin.Server.Artifacts;
+using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
 using Myelin.Testing;
@@ -132,7 +133,7 @@ public sealed class JobServiceTests : IDisposable
     [Fact]
     public void Rates_SteadyEnds_GiveEtaAndBoundedRetryAfter()
     {
-        var rates = new ServiceRates();
+        var rates = new ServiceRates(new MyelinOptions(), TimeProvider.System);
         var start = new DateTimeOffset(2030, 1, 1, 0, 0, 0, TimeSpan.Zero);
         rates.Eta("m", 3).ShouldBeNull();
         for (var i = 0; i < 50; i++)

@@ -90,6 +90,23 @@ public sealed class WebhookTests
         await MetricAsync(server, "myelin_webhooks_deliveries_total{outcome=\"given_up\"} 1");
     }
 
+    /// <summary>Not the receiver's fault, and none that anybody foresaw: it is an attempt all the same.</summary>
+    [Fact]
+    public async Task Delivery_WhoseSecretCannotBeRead_IsCountedAndGivenUp()
+    {
+        await using var receiver = await Receiver.StartAsync(200);
+        await using var server = await StartAsync(maxAttempts: 2);
+        var secret = Path.Combine(server.Get<MyelinOptions>().Data, "webhook-secret.new"); // where it is written before it is moved
+        Directory.CreateDirectory(secret);
+
+        await server.Http.SubmitAsync(Http.Faces(Pictures.Jpeg(), $"\"callback\":{{\"url\":\"{receiver.Url}\"}}"));
+
+        await MetricAsync(server, "myelin_webhooks_deliveries_total{outcome=\"failed\"} 1");
+        await MetricAsync(server, "myelin_webhooks_deliveries_total{outcome=\"given_up\"} 1");
+        receiver.Waiting.ShouldBe(0);
+        Directory.Delete(secret);
+    }
+
     [Fact]
     public async Task Delivery_ToANameThatLeadsInside_IsGivenUpWithoutACall()
     {

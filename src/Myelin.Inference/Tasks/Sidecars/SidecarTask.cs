@@ -16,6 +16,9 @@ internal sealed class SidecarTask(string model, IRuntime runtime) : ITask
     /// <summary>The result becomes a row's JSON: as for numbers of other tasks, what is larger belongs into an artifact.</summary>
     private const int MaxResultBytes = 64 << 20;
 
+    /// <summary>Of an artifact: with what the server puts before it a stored blob's name has room for it.</summary>
+    internal const int MaxNameLength = 100;
+
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
         var tensors = new List<Tensor>(input.Files.Count + 1);
@@ -63,7 +66,7 @@ internal sealed class SidecarTask(string model, IRuntime runtime) : ITask
             }
             else if (!IsFileName(tensor.Name) || artifacts.Exists(a => a.Name == tensor.Name))
             {
-                throw Wrong($"gave an artifact named '{tensor.Name}'; a name is a file's, of letters, digits, '.', '-' and '_', and stands once");
+                throw Wrong($"gave an artifact named '{tensor.Name}'; a name is a file's, of at most {MaxNameLength} letters, digits, '.', '-' and '_', does not begin with '.', and stands once");
             }
             else
             {
@@ -102,7 +105,7 @@ internal sealed class SidecarTask(string model, IRuntime runtime) : ITask
     }
 
     private static bool IsFileName(string name) =>
-        name.Length is > 0 and <= 128 && name[0] != '.' && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_');
+        name.Length is > 0 and <= MaxNameLength && name[0] != '.' && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or '-' or '_');
 
     private RuntimeException Wrong(string what) => new($"the sidecar of {model} {what}", retryable: false);
 

@@ -9,7 +9,7 @@ namespace Myelin.Server.Bus.Kafka;
 /// a consumer of its own (<see cref="KafkaSubscription"/>). Delivery is at least once: Storage decides what a message
 /// still means.
 /// </summary>
-internal sealed class KafkaBus(
+internal sealed partial class KafkaBus(
     KafkaPublisher publisher,
     KafkaClient client,
     KafkaTopics topics,
@@ -23,6 +23,9 @@ internal sealed class KafkaBus(
     private static readonly TimeSpan s_place = TimeSpan.FromSeconds(3);
     private static readonly TimeSpan s_placeSlowly = TimeSpan.FromSeconds(12);
     private static readonly TimeSpan s_leave = TimeSpan.FromSeconds(5);
+
+    /// <summary>Before each further attempt to put a message aside; then it is given up, or its partition would stand still for ever.</summary>
+    private static readonly TimeSpan[] s_asideAgain = [TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(30)];
 
     private readonly Lock _gate = new();
     private readonly List<(SubscriptionPlan Plan, KafkaSubscription Subscription)> _subscriptions = [];
@@ -76,7 +79,7 @@ internal sealed class KafkaBus(
         return ReadAsync(subscription, cancellationToken.Register(subscription.Stop), cancellationToken);
     }
 
-    /// <summary>Goes to <see cref="Topics.DeadLetters"/> with headers <c>reason</c> and <c>origin</c>, whole where it fits; done with once it is there.</summary>
+    /// <summary>Goes to <see cref="Topics.DeadLetters"/> with headers <c>reason</c> and <c>origin</c>, whole where it fits; done with once it is there, or was refused too often.</summary>
     public ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken)
     {
         var headers = new Dictionary<string, string>(message.Headers ?? new Dictionary<string, string>())
@@ -85,22 +88,35 @@ internal sealed class KafkaBus(
             ["origin"] = message.Origin ?? message.Topic,
         };
         instruments.DeadLetter(message.Topic);
-        publisher.Publish(Topics.DeadLetters, message with { Headers = headers }, error =>
-        {
-            switch (Ending(error))
-            {
-                case Delivery.Held:
-                    message.Done();
-                    break;
-                case Delivery.TooLarge:
-                    // At the limit already, the reason is too much: where it came from and why is still told.
-                    publisher.Publish(Topics.DeadLetters, message with { Payload = default, Headers = Short(headers, message) });
-                    message.Done();
-                    break;
-            }
-        });
+        PutAside(message, message with { Headers = headers }, attempt: 0);
         return ValueTask.CompletedTask;
     }
+
+    /// <summary>Not awaited: the reader goes on. What was read while no broker answers is bounded by the readers' buffers.</summary>
+    private void PutAside(BusMessage message, BusMessage letter, int attempt) => publisher.Publish(Topics.DeadLetters, letter, error =>
+    {
+        switch (Ending(error))
+        {
+            case Delivery.Held:
+                message.Done();
+                break;
+            case Delivery.TooLarge when !letter.Payload.IsEmpty:
+                // At the limit already, the reason is too much: where it came from and why is still told.
+                PutAside(message, message with { Payload = default, Headers = Short(letter.Headers!, message) }, attempt);
+                break;
+            case Delivery.Dropped when attempt < s_asideAgain.Length && error.Code != ErrorCode.Local_Destroy:
+                _ = Task.Delay(s_asideAgain[attempt], time).ContinueWith(
+                    _ => PutAside(message, letter, attempt + 1), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                break;
+            case Delivery.Dropped when error.Code == ErrorCode.Local_Destroy:
+                break; // the process ends: read again by whoever has the partition next
+            default:
+                instruments.DeadLetterLost(message.Topic);
+                LogLost(letter.Headers!["origin"], letter.Headers["reason"], error.Reason);
+                message.Done();
+                break;
+        }
+    });
 
     public async ValueTask DisposeAsync()
     {
@@ -122,7 +138,7 @@ internal sealed class KafkaBus(
         _ => Delivery.Dropped,
     };
 
-    private static Dictionary<string, string> Short(Dictionary<string, string> headers, BusMessage message) => new()
+    private static Dictionary<string, string> Short(IReadOnlyDictionary<string, string> headers, BusMessage message) => new()
     {
         ["reason"] = headers["reason"],
         ["origin"] = headers["origin"],
@@ -175,4 +191,7 @@ internal sealed class KafkaBus(
             return subscription;
         }
     }
+
+    [LoggerMessage(LogLevel.Error, "The message at {Origin} cannot be used ({Reason}), nor put aside: {Fault}; it is passed over")]
+    private partial void LogLost(string origin, string reason, string fault);
 }

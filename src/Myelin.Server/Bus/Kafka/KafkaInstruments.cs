@@ -14,6 +14,7 @@ internal sealed class KafkaInstruments : IDisposable
     private readonly Counter<long> _received;
     private readonly Counter<long> _rebalances;
     private readonly Counter<long> _deadLetters;
+    private readonly Counter<long> _deadLettersLost;
     private readonly Counter<long> _deleted;
     private readonly ConcurrentDictionary<(string Group, int Member), IReadOnlyDictionary<string, long>> _lag = new();
     private readonly ConcurrentDictionary<(string Group, int Member), bool> _paused = new();
@@ -27,6 +28,7 @@ internal sealed class KafkaInstruments : IDisposable
         _received = _meter.CreateCounter<long>("myelin.bus.received", "{message}", "Messages read, by group.");
         _rebalances = _meter.CreateCounter<long>("myelin.bus.rebalances", "{rebalance}", "Changes of this process's partitions, by group.");
         _deadLetters = _meter.CreateCounter<long>("myelin.bus.dead_letters", "{message}", "Messages put aside because nobody could use them, by topic.");
+        _deadLettersLost = _meter.CreateCounter<long>("myelin.bus.dead_letters_lost", "{message}", "Messages that nobody could use and no broker took as dead letters either, by topic: passed over.");
         _deleted = _meter.CreateCounter<long>("myelin.bus.deleted_unread", "{message}", "Messages that brokers deleted, for age or size, before this process read them, by group and topic.");
         _meter.CreateObservableGauge("myelin.bus.buffered", () => Interlocked.Read(ref _buffered), "{message}", "Messages that wait for an acknowledgement.");
         _meter.CreateObservableGauge("myelin.bus.lag", Lags, "{message}", "Messages on this process's partitions that are not done with, by group and topic.");
@@ -52,6 +54,8 @@ internal sealed class KafkaInstruments : IDisposable
     public void Rebalanced(string group) => _rebalances.Add(1, new KeyValuePair<string, object?>("group", group));
 
     public void DeadLetter(string topic) => _deadLetters.Add(1, new KeyValuePair<string, object?>("topic", topic));
+
+    public void DeadLetterLost(string topic) => _deadLettersLost.Add(1, new KeyValuePair<string, object?>("topic", topic));
 
     public void Deleted(string group, string topic, long messages) => _deleted.Add(messages, new("group", group), new("topic", topic));
 

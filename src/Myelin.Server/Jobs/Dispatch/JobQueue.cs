@@ -39,6 +39,18 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
         }
     }
 
+    /// <summary>Keys with a job that waits or runs, as far as this process heard.</summary>
+    public int Lanes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _lanes.Count;
+            }
+        }
+    }
+
     /// <summary>True when Storage may hold queued jobs that are not known here: nothing is known, or hints were turned away.</summary>
     public bool NeedsRescan
     {
@@ -343,7 +355,7 @@ internal sealed class JobQueue(PriorityWeights weights, TimeProvider time, int l
     private void Block(KeyLane lane, string? runner)
     {
         (lane.Busy, lane.Runner) = (true, runner);
-        if (!lane.LookScheduled && lane.Parked.Count > 0)
+        if (!lane.LookScheduled)
         {
             lane.LookScheduled = true;
             _timers.Enqueue((null, 0, lane), time.GetUtcNow() + s_lookAgain);

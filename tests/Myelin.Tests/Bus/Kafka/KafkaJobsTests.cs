@@ -163,10 +163,11 @@ public sealed class KafkaJobsTests : IDisposable
         var bus = host.Get<IBus>();
         using var stop = new CancellationTokenSource();
         var aside = bus.SubscribeAsync(Topics.DeadLetters, "test", stop.Token).GetAsyncEnumerator(stop.Token);
-        foreach (var poison in new[] { "no json", "null", """{"id":"x"}""", "" })
+        foreach (var poison in new[] { "no json", "null", """{"id":"x"}""", "", Hint("\"normal, low\""), Hint("3"), Hint("\"urgent\"") })
         {
             await bus.PublishAsync(Topics.Jobs("m", JobPriority.Normal), new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
             await bus.PublishAsync(Topics.Control, new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
+            await bus.PublishAsync(Topics.Control, new BusMessage("", "k", Encoding.UTF8.GetBytes($$"""{"look":{{(poison.Length == 0 ? "7" : poison)}}}""")), Token);
             await bus.PublishAsync(Topics.Events, new BusMessage("", "k", Encoding.UTF8.GetBytes(poison)), Token);
         }
 
@@ -174,15 +175,17 @@ public sealed class KafkaJobsTests : IDisposable
         (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Succeeded);
 
         var hints = 0;
-        while (hints < 4)
+        while (hints < 7)
         {
             await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
-            aside.Current.Headers!["reason"].ShouldStartWith("unreadable");
+            aside.Current.Headers!["reason"].ShouldStartWith("unusable");
             hints += aside.Current.Headers["origin"].Contains(".m.normal/", StringComparison.Ordinal) ? 1 : 0;
         }
 
         await stop.CancelAsync();
     }
+
+    private static string Hint(string priority) => $$"""{"id":"01HX0000000000000000000000","sequence":1,"model":"m","priority":{{priority}},"tenant":"t"}""";
 
     /// <summary>The broker is killed in the middle of load and comes back: accepting never waits, everything runs once.</summary>
     [Fact]

@@ -66,6 +66,45 @@ public sealed class KafkaPublisherTests
         await stop.CancelAsync();
     }
 
+    /// <summary>Nobody takes the dead letter for a while: it is not lost, and its partition does not stand still.</summary>
+    [Fact]
+    public async Task Reject_WhileTheBrokerIsAway_IsPutAsideWhenItIsBack()
+    {
+        await using var broker = await KafkaBroker.StartOwnAsync();
+        var options = KafkaHost.Options(broker);
+        await using (var patient = KafkaHost.Start(options))
+        {
+            (await DeliverAsync(patient, "work", [1])).ShouldBe(Delivery.Held);
+        }
+
+        await using var host = KafkaHost.Start(options with { BufferTime = TimeSpan.FromSeconds(1) });
+        using var stop = new CancellationTokenSource();
+        var reader = host.Bus.SubscribeAsync("work", "g", stop.Token).GetAsyncEnumerator(stop.Token);
+        var aside = host.Bus.SubscribeAsync(Topics.DeadLetters, "people", stop.Token).GetAsyncEnumerator(stop.Token);
+        await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
+
+        await broker.KillAsync();
+        await host.Bus.RejectAsync(reader.Current, "unusable", Token);
+        await Wait.UntilAsync(() => OpenTopicsServer.Measure(host.Page(), "myelin_bus_publish_failures_total{topic=\"myelin.dead-letters\"") >= 1, state: host.Page);
+        await broker.StartAsync();
+
+        await aside.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
+        aside.Current.Headers!["origin"].ShouldBe(reader.Current.Origin);
+        var again = reader.MoveNextAsync().AsTask(); // the group may have lost its place with the broker: the message comes again
+        await Wait.UntilAsync(async () =>
+        {
+            if (again.IsCompleted)
+            {
+                await host.Bus.RejectAsync(reader.Current, "unusable", Token);
+                again = reader.MoveNextAsync().AsTask();
+            }
+
+            return OpenTopicsServer.Measure(host.Page(), """myelin_bus_lag{group="g",topic="work"}""") == 0;
+        });
+        OpenTopicsServer.Measure(host.Page(), "myelin_bus_dead_letters_lost_total").ShouldBe(0);
+        await stop.CancelAsync();
+    }
+
     /// <summary>The client's own way to break an idempotent producer for good, as a broker that forgot it would.</summary>
     [Fact]
     public async Task Producer_BreaksForGood_IsReplacedAndWaitersAreTold()
