@@ -1,4 +1,5 @@
 using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Accounts;
@@ -29,7 +30,7 @@ internal sealed class AccountsMiddleware(RequestDelegate next, KeyRing keys, Fai
             return Pass(context, Caller.Watcher);
         }
 
-        var check = keys.CheckAsync(key, context.RequestAborted);
+        var check = keys.CheckAsync(key, context.Connection.RemoteIpAddress, context.RequestAborted);
         return check is { IsCompletedSuccessfully: true, Result: { Verdict: KeyVerdict.Valid, Caller: { } caller } }
             ? Pass(context, caller)
             : CheckAsync(context, check);
@@ -55,6 +56,11 @@ internal sealed class AccountsMiddleware(RequestDelegate next, KeyRing keys, Fai
         {
             await Pass(context, _withoutKey);
             return;
+        }
+
+        if (verdict == KeyVerdict.Unread)
+        {
+            throw new StorageUnavailableException("the database did not tell the key in time");
         }
 
         var problem = failures.Note(context.Connection.RemoteIpAddress) is { } wait

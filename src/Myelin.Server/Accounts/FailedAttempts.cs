@@ -16,6 +16,11 @@ internal sealed class FailedAttempts(TimeProvider time)
 
     private readonly ConcurrentDictionary<IPAddress, Count> _counts = new();
 
+    /// <summary>Whether the next failure is one too many.</summary>
+    public bool IsOver(IPAddress? address) => _counts.TryGetValue(address ?? IPAddress.None, out var count)
+        ? count.Failures >= Limit && time.GetElapsedTime(count.Since) <= s_window
+        : _counts.Count >= MaxAddresses;
+
     /// <summary>Notes a failure; the time to wait when it is one too many.</summary>
     public TimeSpan? Note(IPAddress? address)
     {

@@ -30,6 +30,7 @@ internal static class Gateway
         });
         services.TryAddSingleton<SiteGuard>();
         services.TryAddSingleton<FailedAttempts>();
+        services.TryAddSingleton<AccountsInstruments>();
         services.TryAddSingleton<KeyRing>();
         services.TryAddSingleton<MetricsPage>();
         services.TryAddSingleton<InferenceInstruments>();
