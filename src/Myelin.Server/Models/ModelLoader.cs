@@ -1,6 +1,3 @@
-using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
@@ -84,27 +81,4 @@ internal sealed class ModelLoader(MyelinOptions options, SidecarSupervisor sidec
     }
 
     private static string Name(SidecarState state) => state.ToString().ToLowerInvariant();
-
-    /// <summary>What programs in the folder write for themselves is no change of the model: Python's compiled files, packages, hidden folders.</summary>
-    private static bool IsByproduct(string folder, string path) => Path.GetRelativePath(folder, path).Split('/')[..^1]
-        .Any(part => part is "__pycache__" or "node_modules" || part[0] == '.');
-
-    /// <summary>A value that changes when any file does, the bytes of all files, and when the newest was written.</summary>
-    public static (string Value, long Bytes, DateTimeOffset Newest) Fingerprint(string folder)
-    {
-        // What cannot be read is passed over here and reported when it is loaded.
-        var all = new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = FileAttributes.None };
-        var files = new DirectoryInfo(folder).EnumerateFiles("*", all).Where(f => !IsByproduct(folder, f.FullName)).OrderBy(f => f.FullName, StringComparer.Ordinal);
-        var text = new StringBuilder();
-        var bytes = 0L;
-        var newest = DateTimeOffset.MinValue;
-        foreach (var file in files)
-        {
-            text.Append(CultureInfo.InvariantCulture, $"{file.FullName}|{file.Length}|{file.LastWriteTimeUtc.Ticks}\n");
-            bytes += file.Length;
-            newest = file.LastWriteTimeUtc > newest ? file.LastWriteTimeUtc : newest;
-        }
-
-        return (Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString()))), bytes, newest);
-    }
 }

@@ -12,7 +12,9 @@ namespace Myelin.Server.Models;
 /// </summary>
 internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader loader, TimeProvider time, ILogger<ModelRepository> log)
 {
+    /// <summary>Guards the table; no file is read under it.</summary>
     private readonly Lock _scan = new();
+
     private readonly Dictionary<string, ITask> _system = [];
 
     /// <summary>Versions that load while the ones before them still serve, and those that did not load. Guarded by <see cref="_scan"/>.</summary>
@@ -70,77 +72,6 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     }
 
     /// <summary>
-    /// Reads the folders again. A model whose files changed is replaced under traffic: where the old version serves, the
-    /// new one is loaded beside it and takes over once it is ready; running calls finish on the old one. A folder that changed within the last second is left for the next scan: somebody is still copying.
-    /// </summary>
-    /// <returns>True when anything changed.</returns>
-    public bool Rescan(bool settle)
-    {
-        lock (_scan)
-        {
-            var found = ImmutableSortedDictionary.CreateBuilder<string, ModelSlot>();
-            var replacements = new List<Action>();
-            foreach (var (name, folder) in Winners())
-            {
-                var current = _slots.GetValueOrDefault(name);
-                var (fingerprint, bytes, newest) = ModelLoader.Fingerprint(folder);
-                var unsettled = settle && time.GetUtcNow() - newest < TimeSpan.FromSeconds(1);
-                if ((_successors.GetValueOrDefault(name) ?? current)?.Fingerprint == fingerprint || (unsettled && current is not null))
-                {
-                    found[name] = current!;
-                }
-                else if (!unsettled)
-                {
-                    found[name] = Renew(current, new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time), replacements);
-                }
-            }
-
-            foreach (var name in _successors.Keys.Where(name => !found.ContainsKey(name)).ToList())
-            {
-                Dismiss(name);
-            }
-
-            var before = _slots;
-            _slots = found.ToImmutable();
-            var gone = before.Where(s => !ReferenceEquals(_slots.GetValueOrDefault(s.Key), s.Value)).ToList();
-            gone.ForEach(s => s.Value.Retire());
-            var fresh = _slots.Where(s => !ReferenceEquals(before.GetValueOrDefault(s.Key), s.Value)).Select(s => s.Value.Entry).ToList();
-            foreach (var model in fresh)
-            {
-                LogFound(log, model.Name, model.State, string.Join("; ", model.Errors.Select(e => $"{e.File} {e.Key}: {e.Message}")));
-            }
-
-            replacements.ForEach(begin => begin());
-            return gone.Count + fresh.Count + replacements.Count > 0;
-        }
-    }
-
-    /// <summary>Loads a model anew from its folder as it is, under traffic; also one that was given up.</summary>
-    /// <returns>The entry as it is now; null where there is no such model.</returns>
-    public ModelEntry? Reload(string name)
-    {
-        lock (_scan)
-        {
-            if (_slots.GetValueOrDefault(name) is not { } current || !Winners().TryGetValue(name, out var folder))
-            {
-                return null;
-            }
-
-            var (fingerprint, bytes, _) = ModelLoader.Fingerprint(folder);
-            var replacements = new List<Action>();
-            var slot = Renew(current, new ModelSlot(ModelLoader.Read(folder), fingerprint, bytes, loader.LoadAsync, time), replacements);
-            if (slot != current)
-            {
-                _slots = _slots.SetItem(name, slot);
-                current.Retire();
-            }
-
-            replacements.ForEach(begin => begin());
-            return slot.Entry;
-        }
-    }
-
-    /// <summary>
     /// Loads every model once, so that a broken file is known before somebody asks for it. In name order, one at a time;
     /// sidecars, which load elsewhere, all at once.
     /// </summary>
@@ -169,22 +100,6 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             }
         }
     }
-
-    /// <summary>The one folder that stands for each name, chosen before anything is compared: a loser would look like a change on every scan.</summary>
-    private Dictionary<string, string> Winners()
-    {
-        var winners = Folders(BuiltIn).ToDictionary(f => Path.GetFileName(f)!);
-        foreach (var own in Folders(Folder))
-        {
-            winners[Path.GetFileName(own)] = own;
-        }
-
-        return winners;
-    }
-
-    private static IEnumerable<string> Folders(string root) => !Directory.Exists(root) ? [] : Directory.EnumerateDirectories(root)
-        .Where(f => Path.GetFileName(f) is var name && name[0] != '.' && name != "catalogue" && File.Exists(Path.Combine(f, "model.yaml")))
-        .Order(StringComparer.Ordinal);
 
     /// <summary>Called under the lock: the slot that stands for a model whose folder has changed.</summary>
     private ModelSlot Renew(ModelSlot? current, ModelSlot fresh, List<Action> replacements)
@@ -280,9 +195,6 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             }
         }
     }
-
-    [LoggerMessage(LogLevel.Information, "model {Name}: {State} {Errors}")]
-    private static partial void LogFound(ILogger log, string name, ModelState state, string errors);
 
     [LoggerMessage(LogLevel.Information, "model {Name} is replaced, revision {Revision} serves")]
     private static partial void LogReplaced(ILogger log, string name, string revision);

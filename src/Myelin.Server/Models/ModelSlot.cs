@@ -12,7 +12,7 @@ namespace Myelin.Server.Models;
 /// </summary>
 [SuppressMessage("Design", "CA1001", Justification = "The source of cancellation has no timer and no wait handle: nothing to give back.")]
 internal sealed class ModelSlot(
-    ModelEntry entry, string fingerprint, long bytes, Func<ModelDefinition, CancellationToken, Task<ITask>> load, TimeProvider time)
+    ModelEntry entry, string folder, ModelFingerprint found, Func<ModelDefinition, CancellationToken, Task<ITask>> load, TimeProvider time)
 {
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _unwanted = new();
@@ -22,11 +22,14 @@ internal sealed class ModelSlot(
     private bool _retired;
     private long _lastUsed = time.GetTimestamp();
 
+    /// <summary>The folder with <c>model.yaml</c>.</summary>
+    public string Folder { get; } = folder;
+
     /// <summary>Changes whenever a file of the folder does.</summary>
-    public string Fingerprint { get; } = fingerprint;
+    public string Fingerprint { get; } = found.Value;
 
     /// <summary>Size of the weights in bytes: what the memory budget counts.</summary>
-    public long Bytes { get; } = bytes;
+    public long Bytes { get; } = found.Bytes;
 
     public ModelEntry Entry
     {

@@ -5,6 +5,7 @@ using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Configuration;
 using Myelin.Server.Models;
+using Myelin.Server.Models.Catalogue;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -275,6 +276,87 @@ public sealed class ModelRepositoryTests : IDisposable
         models.Rescan(settle: false).ShouldBeTrue();
         models.Find("iris").ShouldBeNull();
         models.Rescan(settle: false).ShouldBeFalse();
+    }
+
+    [Fact]
+    public void Rescan_FolderGoneForOneLook_ModelStays()
+    {
+        var folder = _folders.AddIris();
+        var models = Repository();
+        models.Rescan(settle: false);
+
+        var away = Path.Combine(_folders.Root, ".away");
+        Directory.Move(folder, away);
+        models.Rescan(settle: true).ShouldBeFalse();
+        models.Find("iris").ShouldNotBeNull();
+        Directory.Move(away, folder);
+        models.Rescan(settle: true).ShouldBeFalse();
+
+        Directory.Delete(folder, recursive: true);
+        models.Rescan(settle: true).ShouldBeFalse();
+        models.Rescan(settle: true).ShouldBeTrue();
+        models.Find("iris").ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task Put_FolderReplacedUnderScans_ServingModelIsNeverUnloaded()
+    {
+        var folder = _folders.AddIris();
+        var spare = Path.Combine(_folders.Root, ".spare");
+        Directory.Move(_folders.AddIris("spare"), spare);
+        var models = Repository();
+        models.Rescan(settle: false);
+        using var stop = new CancellationTokenSource();
+        var scans = 0;
+        var scanning = Task.Run(() =>
+        {
+            for (; !stop.IsCancellationRequested; scans++)
+            {
+                models.Rescan(settle: false);
+                models.Find("iris").ShouldNotBeNull($"after {scans} scans");
+            }
+        }, TestContext.Current.CancellationToken);
+
+        for (var round = 0; round < 300 && !scanning.IsCompleted; round++)
+        {
+            var fresh = Path.Combine(_folders.Root, ".fresh" + round);
+            Directory.CreateDirectory(Path.Combine(fresh, "1"));
+            foreach (var file in Directory.EnumerateFiles(spare, "*", SearchOption.AllDirectories))
+            {
+                File.Copy(file, Path.Combine(fresh, Path.GetRelativePath(spare, file)));
+            }
+
+            FolderSwap.Put(fresh, folder);
+            Directory.Exists(fresh).ShouldBeFalse();
+            var before = Volatile.Read(ref scans);
+            SpinWait.SpinUntil(() => scanning.IsCompleted || Volatile.Read(ref scans) > before, TimeSpan.FromSeconds(20)).ShouldBeTrue();
+        }
+
+        await stop.CancelAsync();
+        await scanning;
+        (await RunAsync(models, "iris")).ShouldNotBeEmpty();
+    }
+
+    [Fact]
+    public async Task Reload_WhileALookAtAnotherFolderHangs_DoesNotWait()
+    {
+        _folders.AddIris();
+        var models = Repository();
+        models.Rescan(settle: false);
+        var hung = Directory.CreateDirectory(Path.Combine(_folders.Root, "hung")).FullName;
+        using (var make = System.Diagnostics.Process.Start("mkfifo", Path.Combine(hung, "model.yaml")))
+        {
+            await make.WaitForExitAsync(TestContext.Current.CancellationToken);
+        }
+
+        var look = Task.Run(() => models.Rescan(settle: false), TestContext.Current.CancellationToken); // stands in the opening of the pipe until somebody writes
+        await Task.Run(() => models.Reload("iris"), TestContext.Current.CancellationToken).WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken);
+        (await RunAsync(models, "iris")).ShouldNotBeEmpty();
+
+        await File.WriteAllTextAsync(Path.Combine(hung, "model.yaml"), "task: tensor\n", TestContext.Current.CancellationToken);
+        (await look).ShouldBeTrue();
+        models.Find("hung")!.State.ShouldBe(ModelState.Broken);
+        models.Find("iris")!.State.ShouldNotBe(ModelState.Broken);
     }
 
     private static Task<byte[]> RunAsync(ModelRepository models, string name) =>

@@ -6,7 +6,7 @@ namespace Myelin.Server.Models.Catalogue;
 
 /// <summary>
 /// Installs a model of the catalogue as a job, so that it is durable, shows progress (steps are bytes) and can be
-/// cancelled. The folder appears in the repository whole, by one rename, after every hash was checked.
+/// cancelled. The folder appears in the repository whole, by one rename, or in one exchange with the version before it, after every hash was checked.
 /// </summary>
 internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader downloader, ModelRepository models, TimeProvider time) : ITask
 {
@@ -38,10 +38,10 @@ internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader 
 
             lock (_publish)
             {
-                Publish(staging.FullName, Path.Combine(models.Folder, name));
+                FolderSwap.Put(staging.FullName, Path.Combine(models.Folder, name));
+                models.Rescan(settle: false);
             }
 
-            models.Rescan(settle: false);
             var installed = models.Find(name);
             return installed is { State: ModelState.Broken }
                 ? throw new ModelException(installed.Errors)
@@ -74,30 +74,6 @@ internal sealed class CatalogueInstallTask(Catalogue catalogue, ModelDownloader 
         foreach (var file in Directory.EnumerateFiles(from).Where(f => Path.GetFileName(f) != "catalogue.yaml"))
         {
             File.Copy(file, Path.Combine(to, Path.GetFileName(file)));
-        }
-    }
-
-    private static void Publish(string staging, string target)
-    {
-        var old = staging + ".old";
-        if (Directory.Exists(target))
-        {
-            Directory.Move(target, old);
-        }
-
-        try
-        {
-            Directory.Move(staging, target);
-        }
-        catch when (Directory.Exists(old))
-        {
-            Directory.Move(old, target);
-            throw;
-        }
-
-        if (Directory.Exists(old))
-        {
-            Directory.Delete(old, recursive: true);
         }
     }
 
