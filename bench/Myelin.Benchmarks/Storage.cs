@@ -32,7 +32,7 @@ internal static class Storage
     private static async Task<(double Rate, double PerCommit)> InsertsAsync(string folder, int callers, TimeSpan duration)
     {
         var commits = 0L;
-        await using var store = SqliteJobStore.Open(folder, TimeProvider.System, _ => commits++);
+        await using var store = SqliteJobStore.Open(folder, TimeProvider.System, TimeSpan.FromHours(1), _ => commits++);
         var (inserted, seconds) = await StoreLoad.InsertAsync(store, callers, duration);
         return (inserted.Count / seconds, (double)inserted.Count / commits);
     }

@@ -35,8 +35,9 @@ internal sealed class PostgresDatabase
     /// <param name="time">Patience and intervals.</param>
     /// <param name="patience">For a server that goes away.</param>
     /// <param name="lease">How long a silent coordinator keeps its place.</param>
-    public Task<PostgresJobStore> OpenAsync(TimeProvider time, TimeSpan? patience = null, TimeSpan? lease = null) =>
-        PostgresJobStore.OpenAsync(Settings(patience), lease ?? TimeSpan.FromSeconds(10), Context(time), CancellationToken.None);
+    /// <param name="retention">How long a job is kept after its end.</param>
+    public Task<PostgresJobStore> OpenAsync(TimeProvider time, TimeSpan? patience = null, TimeSpan? lease = null, TimeSpan? retention = null) =>
+        PostgresJobStore.OpenAsync(Settings(patience), lease ?? TimeSpan.FromSeconds(10), retention ?? TimeSpan.FromHours(1), Context(time), CancellationToken.None);
 
     /// <summary>Forgets every row, keeps the tables.</summary>
     public Task ClearAsync() => ExecuteAsync("TRUNCATE jobs, inputs, queue_depths, webhooks, leases, api_keys, workers RESTART IDENTITY");

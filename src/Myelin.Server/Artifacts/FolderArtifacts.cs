@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Security.Cryptography;
 using Myelin.Server.Configuration;
 
@@ -13,6 +12,8 @@ internal sealed class FolderArtifacts : IArtifacts
 {
     private const int BufferSize = 128 << 10;
     private const string Temporary = ".tmp-";
+
+    private static readonly EnumerationOptions s_accessible = new() { AttributesToSkip = FileAttributes.None };
 
     private readonly string _root;
 
@@ -72,32 +73,31 @@ internal sealed class FolderArtifacts : IArtifacts
 
     public Uri? Link(string job, string name, string contentType, string disposition) => null;
 
-    public ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
+    public ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken)
     {
-        try
+        foreach (var job in jobs)
         {
-            Directory.Delete(Folder(job), recursive: true);
-        }
-        catch (DirectoryNotFoundException)
-        {
-            // Nothing there is what was asked for.
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                Directory.Delete(Folder(job), recursive: true);
+            }
+            catch (DirectoryNotFoundException)
+            {
+                // Nothing there is what was asked for.
+            }
         }
 
         return ValueTask.CompletedTask;
     }
 
-    public async IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        // Names sort by time of acceptance.
-        var folders = new DirectoryInfo(_root).EnumerateDirectories().SelectMany(shard => shard.EnumerateDirectories()).OrderBy(f => f.Name, StringComparer.Ordinal);
-        foreach (var folder in folders)
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            yield return (folder.Name, new DateTimeOffset(folder.LastWriteTimeUtc, TimeSpan.Zero));
-        }
+    public IAsyncEnumerable<string> ListJobsAsync(CancellationToken cancellationToken) => Jobs().ToAsyncEnumerable();
 
-        await ValueTask.CompletedTask;
-    }
+    /// <summary>A folder that does not stand where its name belongs is told with its place: no job's id.</summary>
+    private IEnumerable<string> Jobs() =>
+        from shard in new DirectoryInfo(_root).EnumerateDirectories("*", s_accessible)
+        from folder in shard.EnumerateDirectories("*", s_accessible)
+        select folder.Name.EndsWith(shard.Name, StringComparison.Ordinal) ? folder.Name : Path.Combine(shard.Name, folder.Name);
 
     private static async Task<(long Size, string Hash)> WriteAsync(string path, Stream content, CancellationToken cancellationToken)
     {

@@ -18,11 +18,14 @@ internal interface IArtifacts
     /// </summary>
     Uri? Link(string job, string name, string contentType, string disposition);
 
-    /// <summary>Deletes every blob of a job, half-written ones too; no error when there is none.</summary>
-    ValueTask DeleteAsync(string job, CancellationToken cancellationToken);
+    /// <summary>Deletes every blob of these jobs, half-written ones too; no error when there is none.</summary>
+    ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken);
 
-    /// <summary>Jobs that have blobs, or half-written ones, for finding orphans, oldest first.</summary>
-    IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync(CancellationToken cancellationToken);
+    /// <summary>
+    /// For finding orphans: jobs that have blobs, or half-written ones, each once, in no order. Whatever else lies there is
+    /// told too: a name that is no job's id is not ours.
+    /// </summary>
+    IAsyncEnumerable<string> ListJobsAsync(CancellationToken cancellationToken);
 }
 
 internal sealed class ArtifactsFullException(string message, Exception? inner = null) : IOException(message, inner);

@@ -45,8 +45,8 @@ internal sealed class JobIds(TimeProvider time)
         });
     }
 
-    /// <summary>True for a text that could be an id: safe in a path and a query.</summary>
-    public static bool IsValid(string text) => text.Length == Length && text.All(Alphabet.Contains);
+    /// <summary>True for a text that could be an id: safe in a path and a query. They begin with 0 until the year 3084.</summary>
+    public static bool IsValid(string text) => text.Length == Length && text[0] == '0' && text.All(Alphabet.Contains);
 
     /// <summary>When an id was made, by its maker's clock.</summary>
     public static DateTimeOffset Time(string id)

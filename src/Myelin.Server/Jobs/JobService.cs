@@ -98,7 +98,7 @@ internal sealed partial class JobService(
         }
 
         var now = time.GetUtcNow();
-        var result = await store.CancelAsync(id, now, now + options.Jobs.Retention, cancellationToken);
+        var result = await store.CancelAsync(id, now, cancellationToken);
         switch (result.Status)
         {
             case CancelStatus.Cancelled:
@@ -232,7 +232,7 @@ internal sealed partial class JobService(
         {
             if (inserted.Status != InsertStatus.Inserted && blobs)
             {
-                await artifacts.DeleteAsync(id, CancellationToken.None);
+                await artifacts.DeleteAsync([id], CancellationToken.None);
             }
         }
 

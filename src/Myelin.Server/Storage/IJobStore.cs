@@ -5,8 +5,9 @@ namespace Myelin.Server.Storage;
 
 /// <summary>
 /// The truth about jobs. Every method is one atomic step; writes return after they are durable. Time comes from the
-/// caller's <see cref="TimeProvider"/>. One conformance suite runs on every implementation. Writes other than
-/// <see cref="InsertAsync"/> throw <see cref="StorageFullException"/> when there is no space; nothing was stored then.
+/// caller's <see cref="TimeProvider"/>. A job that ends is kept for the retention that the store was opened with, however
+/// it ended: ended means that <see cref="JobRecord.ExpiresAt"/> is set. One conformance suite runs on every implementation.
+/// Writes other than <see cref="InsertAsync"/> throw <see cref="StorageFullException"/> when there is no space; nothing was stored then.
 /// </summary>
 internal interface IJobStore
 {
@@ -32,8 +33,7 @@ internal interface IJobStore
     ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken);
 
     /// <summary>Queued → cancelled at once; running → cancel requested.</summary>
-    /// <param name="expiresAt">When a job cancelled at once is purged.</param>
-    ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken);
+    ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, CancellationToken cancellationToken);
 
     ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken);
 
@@ -55,11 +55,14 @@ internal interface IJobStore
     /// </summary>
     ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken);
 
-    /// <summary>Marks ended jobs past retention as purged, drops their small inputs and results and returns their ids, so that their blobs can be deleted.</summary>
-    ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
+    /// <summary>Marks ended jobs past retention as purged, drops their small inputs and results and returns them, so that their blobs can be deleted.</summary>
+    ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
 
     /// <summary>Deletes purged jobs whose retention ended before <paramref name="before"/>; returns how many.</summary>
     ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken);
+
+    /// <summary>Of these ids, many at a time: the jobs that are known, and whether they are purged.</summary>
+    ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken);
 
     /// <summary>Queued jobs of its model and of its own or a better class that were accepted before this one or go before it by class.</summary>
     ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken);
@@ -134,6 +137,14 @@ internal enum CancelStatus
 
 internal sealed record CancelResult(CancelStatus Status, JobRecord? Job = null);
 
+/// <param name="HasBlobs">False where there surely are none: to look for them would cost requests.</param>
+internal sealed record PurgedJob(string Id, bool HasBlobs)
+{
+    /// <summary>Attempts that did not end in success may have stored results that no row names.</summary>
+    public static PurgedJob Of(string id, JobState state, int attempt, ReadOnlySpan<byte> inputs, int smallInputs, bool results) =>
+        new(id, results || attempt > 1 || (attempt == 1 && state != JobState.Succeeded) || JobColumns.Blobs(inputs).Length > smallInputs);
+}
+
 /// <summary>How an attempt ended. <see cref="JobState.Queued"/> = back to the queue, not before <see cref="RetryAt"/>.</summary>
 internal sealed record JobOutcome(JobState State)
 {
@@ -147,9 +158,6 @@ internal sealed record JobOutcome(JobState State)
 
     /// <summary>False where the attempt was given back through no fault of the job (shutdown).</summary>
     public bool CountsAsFailure { get; init; }
-
-    /// <summary>End of retention; for end states.</summary>
-    public DateTimeOffset? ExpiresAt { get; init; }
 }
 
 /// <summary>What becomes of jobs whose worker went away.</summary>
@@ -157,8 +165,6 @@ internal sealed record RecoveryPolicy
 {
     /// <summary>Failed attempts before a job fails.</summary>
     public required int MaxAttempts { get; init; }
-
-    public required TimeSpan Retention { get; init; }
 
     /// <summary>Every lease is an old one, run out or not: the start of the only process that uses this database.</summary>
     public bool AllLeases { get; init; }

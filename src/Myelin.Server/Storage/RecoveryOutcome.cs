@@ -5,12 +5,11 @@ namespace Myelin.Server.Storage;
 /// <summary>What becomes of a running job whose lease ran out; the same for every storage.</summary>
 internal static class RecoveryOutcome
 {
-    public static JobOutcome Of(JobRecord job, RecoveryPolicy policy, DateTimeOffset now)
+    public static JobOutcome Of(JobRecord job, RecoveryPolicy policy)
     {
-        var expiresAt = now + policy.Retention;
         if (job.CancelRequested)
         {
-            return new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
+            return new JobOutcome(JobState.Cancelled);
         }
 
         if (job.Failures + 1 < policy.MaxAttempts)
@@ -21,7 +20,6 @@ internal static class RecoveryOutcome
         return new JobOutcome(JobState.Failed)
         {
             CountsAsFailure = true,
-            ExpiresAt = expiresAt,
             Error = JobProblems.WorkerLost(job.Failures + 1),
         };
     }

@@ -47,7 +47,8 @@ internal static class StorageRegistration
     /// <summary>Waits: nothing of the process can work before its storage is there.</summary>
     private static PostgresJobStore OpenPostgres(IServiceProvider provider)
     {
-        var options = provider.GetRequiredService<MyelinOptions>().Storage;
+        var all = provider.GetRequiredService<MyelinOptions>();
+        var options = all.Storage;
         var clock = provider.GetRequiredService<SharedClock>();
         var instruments = provider.GetRequiredService<StorageInstruments>();
         var logger = provider.GetRequiredService<ILoggerFactory>().CreateLogger<PostgresJobStore>();
@@ -55,11 +56,12 @@ internal static class StorageRegistration
         var context = new PostgresContext(clock, clock, instruments, logger);
         // The wait for a database that is away ends when the process is told to.
         var stopping = provider.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
-        return PostgresJobStore.OpenAsync(Settings(options), options.CoordinatorLease, context, stopping).GetAwaiter().GetResult();
+        return PostgresJobStore.OpenAsync(Settings(options), options.CoordinatorLease, all.Jobs.Retention, context, stopping).GetAwaiter().GetResult();
     }
 
     private static SqliteJobStore OpenSqlite(IServiceProvider provider) => SqliteJobStore.Open(
         Path.GetFullPath(provider.GetRequiredService<MyelinOptions>().Data),
         provider.GetRequiredService<TimeProvider>(),
+        provider.GetRequiredService<MyelinOptions>().Jobs.Retention,
         provider.GetRequiredService<StorageInstruments>().Committed);
 }

@@ -14,13 +14,13 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
     private static readonly TimeSpan s_longestDelay = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan s_spaceDelay = TimeSpan.FromSeconds(5);
 
-    public JobOutcome Succeeded(ReadOnlyMemory<byte> result, IEnumerable<JobArtifact> artifacts) =>
-        new(JobState.Succeeded) { Result = result, Artifacts = [.. artifacts], ExpiresAt = ExpiresAt };
+    public static JobOutcome Succeeded(ReadOnlyMemory<byte> result, IEnumerable<JobArtifact> artifacts) =>
+        new(JobState.Succeeded) { Result = result, Artifacts = [.. artifacts] };
 
     /// <summary>Null: the outcome is nobody's business any more.</summary>
     public JobOutcome? Stopped(JobRecord job, StopReason reason) => reason switch
     {
-        StopReason.Cancelled => new JobOutcome(JobState.Cancelled) { ExpiresAt = ExpiresAt },
+        StopReason.Cancelled => new JobOutcome(JobState.Cancelled),
         StopReason.LeaseLost => null,
         StopReason.Shutdown => new JobOutcome(JobState.Queued),
         _ => Retry(job, $"It ran longer than {options.Worker.AttemptTimeout} (worker.attemptTimeout)."),
@@ -40,9 +40,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         _ => Retry(job, $"{fault.GetType().Name}: {fault.Message}"),
     };
 
-    private DateTimeOffset ExpiresAt => time.GetUtcNow() + options.Jobs.Retention;
-
-    private JobOutcome Failed(Problem error) => new(JobState.Failed) { Error = error, CountsAsFailure = true, ExpiresAt = ExpiresAt };
+    private static JobOutcome Failed(Problem error) => new(JobState.Failed) { Error = error, CountsAsFailure = true };
 
     private JobOutcome Retry(JobRecord job, string why)
     {

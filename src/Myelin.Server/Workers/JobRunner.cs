@@ -118,7 +118,7 @@ internal sealed partial class JobRunner(
             var call = CallAsync(job, permit);
             Observe(call);
             var result = await call.WaitAsync(job.Abandoned);
-            outcome = endings.Succeeded(result.Json, await PutAsync(record, result.Artifacts));
+            outcome = AttemptEndings.Succeeded(result.Json, await PutAsync(record, result.Artifacts));
         }
         catch (Exception e) when (job.Reason != StopReason.None)
         {

@@ -54,11 +54,11 @@ public abstract class ArtifactsConformance
     public async Task Delete_Job_TakesItsBlobsOnly()
     {
         await Artifacts.PutAsync("01job", "ab", "t/t", new MemoryStream([1]), Token);
+        await Artifacts.PutAsync("01job", "cd", "t/t", new MemoryStream([1]), Token);
         await Artifacts.PutAsync("01other", "ab", "t/t", new MemoryStream([1]), Token);
         (await JobsAsync()).ShouldBe(["01job", "01other"]);
 
-        await Artifacts.DeleteAsync("01job", Token);
-        await Artifacts.DeleteAsync("01never", Token);
+        await Artifacts.DeleteAsync(["01job", "01never"], Token);
 
         (await JobsAsync()).ShouldBe(["01other"]);
         (await Artifacts.OpenAsync("01job", "ab", Token)).ShouldBeNull();
@@ -77,11 +77,12 @@ public abstract class ArtifactsConformance
     private protected async Task<List<string>> JobsAsync()
     {
         var jobs = new List<string>();
-        await foreach (var (job, _) in Artifacts.ListJobsAsync(Token))
+        await foreach (var job in Artifacts.ListJobsAsync(Token))
         {
             jobs.Add(job);
         }
 
+        jobs.Sort(StringComparer.Ordinal);
         return jobs;
     }
 

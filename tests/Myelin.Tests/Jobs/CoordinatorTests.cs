@@ -49,7 +49,7 @@ public sealed class CoordinatorTests : IDisposable
     }
 
     [Fact]
-    public async Task Sweep_BlobsWithoutRow_GoOnceTheyAreOld()
+    public async Task Sweep_BlobsWithoutRow_GoOnceTheyAreOldAndNobodyElses()
     {
         await using var host = await JobsHost.StartAsync(JobsHost.Options(_folder), [], worker: false);
         var artifacts = host.Get<IArtifacts>();
@@ -59,16 +59,22 @@ public sealed class CoordinatorTests : IDisposable
             Model = "m",
             Files = [new SubmittedFile("text", "text/plain", new MemoryStream(new byte[40_000]))],
         });
-        await artifacts.PutAsync("01orphanold", "input-text", "text/plain", new MemoryStream([1]), Token);
-        await artifacts.PutAsync("01orphannew", "input-text", "text/plain", new MemoryStream([1]), Token);
-        var old = TimeProvider.System.GetUtcNow().UtcDateTime.AddHours(-2);
-        Directory.SetLastWriteTimeUtc(_folder.Combine("artifacts", "ld", "01orphanold"), old);
-        Directory.SetLastWriteTimeUtc(_folder.Combine("artifacts", kept.Id[^2..], kept.Id), old);
+        var now = TimeProvider.System.GetUtcNow();
+        var (old, young) = (new JobIds(new ManualTime(now.AddHours(-2))).Next(), new JobIds(new ManualTime(now.AddMinutes(-50))).Next());
+        string[] names = [old, young, "01orphanold", "backups", new string('z', 26)];
+        foreach (var name in names)
+        {
+            await artifacts.PutAsync(name, "input-text", "text/plain", new MemoryStream([1]), Token);
+        }
 
         await host.Get<OrphanSweep>().SweepAsync(Token);
 
-        (await artifacts.OpenAsync("01orphanold", "input-text", Token)).ShouldBeNull();
-        (await artifacts.OpenAsync("01orphannew", "input-text", Token)).ShouldNotBeNull().Dispose();
+        foreach (var name in names)
+        {
+            using var left = await artifacts.OpenAsync(name, "input-text", Token);
+            (left is not null).ShouldBe(name != old, name);
+        }
+
         (await artifacts.OpenAsync(kept.Id, "input-text", Token)).ShouldNotBeNull().Dispose();
     }
 

@@ -29,7 +29,7 @@ public sealed class QueueSweepTests : IAsyncDisposable
 
     public QueueSweepTests()
     {
-        _store = SqliteJobStore.Open(_folder.Path, _time, _ => { });
+        _store = SqliteJobStore.Open(_folder.Path, _time, TimeSpan.FromHours(1), _ => { });
         _ids = new JobIds(_time);
         var meters = _services.GetRequiredService<IMeterFactory>();
         var options = new MyelinOptions { Jobs = new JobsOptions { AnnounceAfter = TimeSpan.FromSeconds(10) } };

@@ -20,7 +20,7 @@ public sealed class FullDiskTests
         var ballast = Path.Combine(disk.Path, "ballast");
         await File.WriteAllBytesAsync(ballast, new byte[2 << 20], Token);
         var stored = new List<string>();
-        await using (var store = SqliteJobStore.Open(Path.Combine(disk.Path, "data"), TimeProvider.System, _ => { }))
+        await using (var store = SqliteJobStore.Open(Path.Combine(disk.Path, "data"), TimeProvider.System, TimeSpan.FromHours(1), _ => { }))
         {
             (await FillAsync(store, stored)).ShouldBeTrue("the disk never filled");
             (await InsertAsync(store, stored)).ShouldBe(InsertStatus.StorageFull);
@@ -33,7 +33,7 @@ public sealed class FullDiskTests
             store.QueueDepth("m").ShouldBe(stored.Count);
         }
 
-        await using var reopened = SqliteJobStore.Open(Path.Combine(disk.Path, "data"), TimeProvider.System, _ => { });
+        await using var reopened = SqliteJobStore.Open(Path.Combine(disk.Path, "data"), TimeProvider.System, TimeSpan.FromHours(1), _ => { });
         foreach (var id in stored)
         {
             (await reopened.GetAsync(id, Token)).ShouldNotBeNull();

@@ -6,6 +6,9 @@ namespace Myelin.Tests.Storage;
 /// <summary>What the store should hold, told in the plainest way: a list, scanned for every question.</summary>
 internal sealed class JobModel
 {
+    /// <summary>What the stores under test are opened with.</summary>
+    public static readonly TimeSpan Retention = TimeSpan.FromMinutes(2);
+
     public List<Entry> Jobs { get; } = [];
 
     public Entry? Find(string id) => Jobs.FirstOrDefault(j => j.Id == id);
@@ -49,23 +52,19 @@ internal sealed class JobModel
             : keyBusy ? ClaimStatus.KeyBusy
             : ClaimStatus.Claimed;
 
-        public void Leave(JobOutcome outcome)
+        /// <summary>The rules in words: a cancel that was answered wins, and nothing counts against it; who ended is kept for the retention.</summary>
+        public void Leave(JobState to, DateTimeOffset now, bool counts = false, DateTimeOffset? retryAt = null)
         {
-            if (CancelRequested && outcome.State != JobState.Cancelled)
-            {
-                outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = outcome.ExpiresAt };
-            }
-
             if (Token is not null)
             {
                 StaleTokens.Add(Token);
             }
 
-            State = outcome.State;
             Token = null;
-            Failures += outcome.CountsAsFailure ? 1 : 0;
-            NotBefore = State.IsEnd() ? null : outcome.RetryAt;
-            ExpiresAt = State.IsEnd() ? outcome.ExpiresAt : null;
+            State = CancelRequested ? JobState.Cancelled : to;
+            Failures += counts && !CancelRequested ? 1 : 0;
+            NotBefore = State == JobState.Queued ? retryAt : null;
+            ExpiresAt = State == JobState.Queued ? null : now + Retention;
         }
     }
 }

@@ -73,7 +73,7 @@ public sealed class JobStateMachineTests
         private readonly JobModel _model = new();
         private readonly JobIds _ids;
         private readonly Dictionary<string, string> _repeats = [];
-        private readonly RecoveryPolicy _policy = new() { MaxAttempts = 3, Retention = TimeSpan.FromMinutes(2) };
+        private readonly RecoveryPolicy _policy = new() { MaxAttempts = 3 };
         private IJobStore _store = null!;
 
         private Schedule(int seed, IStoreHarness harness)
@@ -258,14 +258,13 @@ public sealed class JobStateMachineTests
                 return;
             }
 
-            job.Leave(outcome);
+            job.Leave(outcome.State, Now, outcome.CountsAsFailure, outcome.RetryAt);
             Event(job, applied!);
         }
 
         private async Task CancelAsync(JobModel.Entry job)
         {
-            var expiresAt = Now + _policy.Retention;
-            var result = await _store.CancelAsync(job.Id, Now, expiresAt, Token);
+            var result = await _store.CancelAsync(job.Id, Now, Token);
             if (job.State.IsEnd())
             {
                 result.Status.ShouldBe(CancelStatus.AlreadyEnded);
@@ -278,7 +277,7 @@ public sealed class JobStateMachineTests
             else
             {
                 result.Status.ShouldBe(CancelStatus.Cancelled);
-                job.Leave(new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt });
+                job.Leave(JobState.Cancelled, Now);
                 Event(job, result.Job!);
             }
         }
@@ -294,12 +293,12 @@ public sealed class JobStateMachineTests
             foreach (var job in lost)
             {
                 var final = job.Failures + 1 >= _policy.MaxAttempts;
-                job.Leave(new JobOutcome(final ? JobState.Failed : JobState.Queued) { CountsAsFailure = true, ExpiresAt = Now + _policy.Retention });
+                job.Leave(final ? JobState.Failed : JobState.Queued, Now, counts: true);
             }
 
             foreach (var job in overdue)
             {
-                job.Leave(new JobOutcome(JobState.Expired) { ExpiresAt = Now + _policy.Retention });
+                job.Leave(JobState.Expired, Now);
             }
 
             foreach (var record in changed)
@@ -312,7 +311,7 @@ public sealed class JobStateMachineTests
         {
             var due = _model.Jobs.Where(j => j.State.IsEnd() && !j.Purged && j.ExpiresAt <= Now).ToList();
             var purged = await _store.PurgeAsync(Now, 10_000, Token);
-            purged.ShouldBe(due.Select(j => j.Id), ignoreOrder: true);
+            purged.Select(j => j.Id).ShouldBe(due.Select(j => j.Id), ignoreOrder: true);
             due.ForEach(j => j.Purged = true);
         }
 
@@ -335,6 +334,7 @@ public sealed class JobStateMachineTests
         private static void Event(JobModel.Entry job, JobRecord record)
         {
             record.State.ShouldBe(job.State, job.ToString());
+            record.ExpiresAt.ShouldBe(record.State.IsEnd() ? record.EndedAt + JobModel.Retention : null, job.ToString());
             record.EventId.ShouldBeGreaterThan(job.EventId, job.ToString());
             job.EventId = record.EventId;
             job.Ends += record.State.IsEnd() ? 1 : 0;
@@ -349,11 +349,11 @@ public sealed class JobStateMachineTests
         {
             0 => new JobOutcome(JobState.Queued) { RetryAt = Now.AddSeconds(_random.Next(10)), CountsAsFailure = true },
             1 => new JobOutcome(JobState.Queued),
-            2 => new JobOutcome(JobState.Failed) { ExpiresAt = Now + _policy.Retention, CountsAsFailure = true },
+            2 => new JobOutcome(JobState.Failed) { CountsAsFailure = true },
             _ => Success(),
         };
 
-        private JobOutcome Success() => new(JobState.Succeeded) { Result = "{}"u8.ToArray(), ExpiresAt = Now + _policy.Retention };
+        private static JobOutcome Success() => new(JobState.Succeeded) { Result = "{}"u8.ToArray() };
 
         private T Pick<T>(params T[] choices) => choices[_random.Next(choices.Length)];
     }

@@ -13,6 +13,9 @@ public abstract class JobStoreConformance : IAsyncLifetime
 {
     private const int NoLimit = 1_000_000;
 
+    /// <summary>What the stores under test are opened with.</summary>
+    private protected static readonly TimeSpan Retention = TimeSpan.FromHours(1);
+
     private readonly JobIds _ids;
     private IJobStore? _store;
 
@@ -26,7 +29,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    private static RecoveryPolicy Policy { get; } = new() { MaxAttempts = 3, Retention = TimeSpan.FromHours(1) };
+    private static RecoveryPolicy Policy { get; } = new() { MaxAttempts = 3 };
 
     public async ValueTask InitializeAsync() => _store = await OpenAsync();
 
@@ -39,6 +42,9 @@ public abstract class JobStoreConformance : IAsyncLifetime
     private protected abstract ValueTask<IJobStore> OpenAsync();
 
     private protected abstract ValueTask CloseAsync();
+
+    /// <summary>Makes the database what it was before a migration, and opens it again.</summary>
+    private protected abstract ValueTask<IJobStore> BeforeMigrationAsync(string sql, int number);
 
     [Fact]
     public async Task Insert_EveryField_IsReadBack()
@@ -69,12 +75,12 @@ public abstract class JobStoreConformance : IAsyncLifetime
     {
         var job = NewJob();
         await Store.InsertAsync(job, [new SmallInput("image", new byte[] { 1, 2, 3 }), new SmallInput("empty", default)], NoLimit, Token);
-        await Store.CancelAsync(job.Id, Now, Now, Token);
+        await Store.CancelAsync(job.Id, Now, Token);
 
         (await Store.ReadInputAsync(job.Id, "image", Token))!.Value.ToArray().ShouldBe([1, 2, 3]);
         (await Store.ReadInputAsync(job.Id, "empty", Token))!.Value.Length.ShouldBe(0);
         (await Store.ReadInputAsync(job.Id, "other", Token)).ShouldBeNull();
-        await Store.PurgeAsync(Now, 100, Token);
+        await Store.PurgeAsync(Now + Retention, 100, Token);
         (await Store.ReadInputAsync(job.Id, "image", Token)).ShouldBeNull();
     }
 
@@ -165,7 +171,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
         // Back in the queue with a back-off, the first still goes before the second.
         await Store.ApplyAsync(first.Id, lease.Token, Retry(Now.AddSeconds(5)), Now, Token);
         (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.KeyBusy);
-        await Store.CancelAsync(first.Id, Now, Now.AddHours(1), Token);
+        await Store.CancelAsync(first.Id, Now, Token);
         (await Store.ClaimAsync(second.Id, NewLease(), Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
     }
 
@@ -201,7 +207,6 @@ public abstract class JobStoreConformance : IAsyncLifetime
         {
             Result = Encoding.UTF8.GetBytes("""{"ok":true}"""),
             Artifacts = [new JobArtifact("annotated.jpg", "image/jpeg", 3, "x")],
-            ExpiresAt = Now.AddHours(1),
         };
 
         var applied = await Store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token);
@@ -248,7 +253,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
     {
         var (kept, keptLease) = await RunningAsync();
         var (cancelled, cancelledLease) = await RunningAsync();
-        await Store.CancelAsync(cancelled.Id, Now, Now.AddHours(1), Token);
+        await Store.CancelAsync(cancelled.Id, Now, Token);
 
         var beat = await Store.HeartbeatAsync(
             [(kept.Id, keptLease.Token), (cancelled.Id, cancelledLease.Token), (_ids.Next(), "x")], Now.AddMinutes(9), Token);
@@ -264,8 +269,8 @@ public abstract class JobStoreConformance : IAsyncLifetime
         var queued = await InsertAsync(NewJob());
         var (running, lease) = await RunningAsync();
 
-        var atOnce = await Store.CancelAsync(queued.Id, Now, Now.AddHours(1), Token);
-        var requested = await Store.CancelAsync(running.Id, Now, Now.AddHours(1), Token);
+        var atOnce = await Store.CancelAsync(queued.Id, Now, Token);
+        var requested = await Store.CancelAsync(running.Id, Now, Token);
 
         atOnce.Status.ShouldBe(CancelStatus.Cancelled);
         atOnce.Job!.State.ShouldBe(JobState.Cancelled);
@@ -275,15 +280,15 @@ public abstract class JobStoreConformance : IAsyncLifetime
         requested.Status.ShouldBe(CancelStatus.Requested);
         requested.Job!.State.ShouldBe(JobState.Running);
         (await Store.ApplyAsync(running.Id, lease.Token, Success(), Now, Token))!.State.ShouldBe(JobState.Cancelled);
-        (await Store.CancelAsync(running.Id, Now, Now, Token)).Status.ShouldBe(CancelStatus.AlreadyEnded);
-        (await Store.CancelAsync(_ids.Next(), Now, Now, Token)).Status.ShouldBe(CancelStatus.NotFound);
+        (await Store.CancelAsync(running.Id, Now, Token)).Status.ShouldBe(CancelStatus.AlreadyEnded);
+        (await Store.CancelAsync(_ids.Next(), Now, Token)).Status.ShouldBe(CancelStatus.NotFound);
     }
 
     [Fact]
     public async Task Cancel_RequestedWhileAttemptRetries_EndsCancelled()
     {
         var (job, lease) = await RunningAsync();
-        await Store.CancelAsync(job.Id, Now, Now, Token);
+        await Store.CancelAsync(job.Id, Now, Token);
 
         var applied = await Store.ApplyAsync(job.Id, lease.Token, Retry(Now.AddSeconds(1)), Now, Token);
 
@@ -309,7 +314,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
         var failed = (await Store.GetAsync(job.Id, Token))!;
         failed.Error!.Type.ShouldBe(ProblemTypes.AttemptsExhausted);
-        failed.ExpiresAt.ShouldBe(Now + Policy.Retention);
+        failed.ExpiresAt.ShouldBe(Now + Retention);
         Store.QueueDepth("m").ShouldBe(0);
     }
 
@@ -347,7 +352,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
         var expiry = Now.AddHours(1);
 
         (await Store.PurgeAsync(expiry.AddSeconds(-1), 100, Token)).ShouldBeEmpty();
-        (await Store.PurgeAsync(expiry, 100, Token)).ShouldBe([job.Id]);
+        (await Store.PurgeAsync(expiry, 100, Token)).ShouldBe([new PurgedJob(job.Id, HasBlobs: false)]);
         (await Store.PurgeAsync(expiry, 100, Token)).ShouldBeEmpty();
         var purged = (await Store.GetAsync(job.Id, Token))!;
         purged.Purged.ShouldBeTrue();
@@ -356,6 +361,69 @@ public abstract class JobStoreConformance : IAsyncLifetime
         (await Store.ForgetAsync(expiry.AddSeconds(-1), 100, Token)).ShouldBe(0);
         (await Store.ForgetAsync(expiry, 100, Token)).ShouldBe(1);
         (await Store.GetAsync(job.Id, Token)).ShouldBeNull();
+    }
+
+    /// <summary>However it ended, also where a cancel overrules what the attempt came to: nothing is kept for ever.</summary>
+    [Theory]
+    [InlineData(JobState.Queued)]
+    [InlineData(JobState.Failed)]
+    [InlineData(JobState.Succeeded)]
+    public async Task Apply_AfterACancel_IsKeptForTheRetentionAndThenPurged(JobState outcome)
+    {
+        var (job, lease) = await RunningAsync();
+        await Store.CancelAsync(job.Id, Now, Token);
+        Time.Advance(TimeSpan.FromSeconds(5));
+
+        var ended = (await Store.ApplyAsync(job.Id, lease.Token, new JobOutcome(outcome), Now, Token))!;
+
+        (ended.State, ended.EndedAt, ended.ExpiresAt).ShouldBe((JobState.Cancelled, Now, Now + Retention));
+        (await Store.GetAsync(job.Id, Token))!.ExpiresAt.ShouldBe(Now + Retention);
+        (await Store.PurgeAsync(Now + Retention, 100, Token)).ShouldBe([new PurgedJob(job.Id, HasBlobs: true)]);
+    }
+
+    /// <summary>Where nothing can be in the store of blobs, nothing needs to be asked there.</summary>
+    [Theory]
+    [InlineData(0, 0, true, 1, false)] // all its inputs are small
+    [InlineData(1, 0, true, 1, true)]
+    [InlineData(0, 1, true, 1, true)]
+    [InlineData(0, 0, true, 2, true)] // what the first attempt stored, no row says
+    [InlineData(0, 0, false, 1, true)]
+    public async Task Purge_TellsWhoMayHaveBlobs(int largeInputs, int results, bool succeeds, int attempts, bool expected)
+    {
+        var names = Enumerable.Range(0, 2 + largeInputs).Select(i => $"input{i}").ToList();
+        var job = NewJob() with { Inputs = [.. names.Select(n => new JobArtifact(n, "t/t", 1, "h"))] };
+        (await Store.InsertAsync(job, [.. names[..2].Select(n => new SmallInput(n, new byte[] { 1 }))], NoLimit, Token)).Status.ShouldBe(InsertStatus.Inserted);
+        for (var attempt = 1; attempt <= attempts; attempt++)
+        {
+            var lease = NewLease();
+            (await Store.ClaimAsync(job.Id, lease, Now, Token)).Status.ShouldBe(ClaimStatus.Claimed);
+            var last = new JobOutcome(succeeds ? JobState.Succeeded : JobState.Failed)
+            {
+                Artifacts = [.. Enumerable.Range(0, results).Select(i => new JobArtifact($"result{i}", "t/t", 1, "h"))],
+            };
+            await Store.ApplyAsync(job.Id, lease.Token, attempt == attempts ? last : Retry(Now), Now, Token);
+        }
+
+        var before = await Store.FindPurgedAsync([job.Id, "01unknown"], Token);
+        var purged = await Store.PurgeAsync(Now + Retention, 100, Token);
+
+        before.ShouldBe(new Dictionary<string, bool> { [job.Id] = false });
+        purged.ShouldBe([new PurgedJob(job.Id, expected)]);
+        (await Store.FindPurgedAsync([job.Id, "01unknown"], Token)).ShouldBe(new Dictionary<string, bool> { [job.Id] = true });
+    }
+
+    /// <summary>Rows that an older version ended without an end of retention.</summary>
+    [Fact]
+    public async Task Open_EndedJobWithoutExpiry_IsRepaired()
+    {
+        var (job, lease) = await RunningAsync();
+        var alive = await InsertAsync(NewJob());
+        await Store.ApplyAsync(job.Id, lease.Token, Success(), Now, Token);
+
+        await TakeBackMigrationAsync("UPDATE jobs SET expires_at = NULL", 3);
+
+        (await Store.GetAsync(job.Id, Token))!.ExpiresAt.ShouldBe(Now.AddDays(1));
+        (await Store.GetAsync(alive.Id, Token))!.ExpiresAt.ShouldBeNull();
     }
 
     [Fact]
@@ -369,7 +437,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
         foreach (var url in urls)
         {
             var job = await InsertAsync(NewJob() with { Callback = new JobCallback(url, "0123456789abcdef") });
-            await Store.CancelAsync(job.Id, Now, Now, Token);
+            await Store.CancelAsync(job.Id, Now, Token);
         }
 
         var first = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("", 10, 4, new Dictionary<string, int>()), Token);
@@ -441,7 +509,9 @@ public abstract class JobStoreConformance : IAsyncLifetime
         (await Store.PositionAsync(second, Token)).ShouldBe(2);
     }
 
-    private protected static JobOutcome Success() => new(JobState.Succeeded) { ExpiresAt = new DateTimeOffset(2030, 1, 1, 1, 0, 0, TimeSpan.Zero) };
+    private async Task TakeBackMigrationAsync(string sql, int number) => _store = await BeforeMigrationAsync(sql, number);
+
+    private protected static JobOutcome Success() => new(JobState.Succeeded);
 
     private protected static JobOutcome Retry(DateTimeOffset at) => new(JobState.Queued) { RetryAt = at, CountsAsFailure = true };
 

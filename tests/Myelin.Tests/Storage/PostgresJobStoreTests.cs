@@ -33,6 +33,14 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
         return _store;
     }
 
+    private protected override async ValueTask<IJobStore> BeforeMigrationAsync(string sql, int number)
+    {
+        await _store!.DisposeAsync();
+        var database = await fixture.GetAsync();
+        await database.ExecuteAsync($"{sql}; DELETE FROM migrations WHERE number = {number}");
+        return _store = await database.OpenAsync(Time);
+    }
+
     private protected override async ValueTask CloseAsync()
     {
         if (_store is not null)

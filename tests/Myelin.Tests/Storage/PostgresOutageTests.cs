@@ -109,9 +109,9 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         var claim = await LostAsync(() => store.ClaimAsync(job.Id, lease, Now, Token).AsTask());
         (claim.Status, claim.Job!.Attempt).ShouldBe((ClaimStatus.Claimed, 1));
         (await LostAsync(() => store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddMinutes(2), Token).AsTask())).Lost.ShouldBeEmpty();
-        var outcome = new JobOutcome(JobState.Succeeded) { Result = "{}"u8.ToArray(), ExpiresAt = Now.AddHours(1) };
+        var outcome = new JobOutcome(JobState.Succeeded) { Result = "{}"u8.ToArray() };
         (await LostAsync(() => store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token).AsTask())).ShouldNotBeNull().State.ShouldBe(JobState.Succeeded);
-        (await LostAsync(() => store.CancelAsync(queued.Id, Now, Now, Token).AsTask())).Status.ShouldBe(CancelStatus.Cancelled);
+        (await LostAsync(() => store.CancelAsync(queued.Id, Now, Token).AsTask())).Status.ShouldBe(CancelStatus.Cancelled);
 
         (await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token)).ShouldBeNull("a second apply of somebody else's is stale, as ever");
         (await database.ReadAsync<long>("SELECT count(*) FROM jobs")).ShouldBe(3);
@@ -139,7 +139,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         var (job, lease) = (NewJob(), NewLease());
         await store.InsertAsync(job, [], NoLimit, Token);
         await store.ClaimAsync(job.Id, lease, Now, Token);
-        var outcome = new JobOutcome(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) };
+        var outcome = new JobOutcome(JobState.Succeeded);
 
         proxy.SwallowNextAnswers();
         await Should.ThrowAsync<StorageUnavailableException>(async () => await store.ApplyAsync(job.Id, lease.Token, outcome, Now, Token));
@@ -174,7 +174,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         var settings = new PostgresSettings(connection, 4, TimeSpan.FromSeconds(1), StartTimeout: TimeSpan.Zero);
 
         var refused = await Should.ThrowAsync<StorageException>(
-            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token));
+            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), TimeSpan.FromHours(1), PostgresDatabase.Context(TimeProvider.System), Token));
 
         refused.Message.ShouldContain(cure);
         refused.ToString().ShouldNotContain(PostgresServer.Password);
@@ -189,7 +189,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         var settings = new PostgresSettings(wrong, 4, TimeSpan.FromSeconds(1), StartTimeout: TimeSpan.FromHours(1));
 
         var refused = await Should.ThrowAsync<StorageException>(
-            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token));
+            () => PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), TimeSpan.FromHours(1), PostgresDatabase.Context(TimeProvider.System), Token));
 
         refused.Message.ShouldContain("password authentication failed");
         refused.ToString().ShouldNotContain("sesame");
@@ -199,7 +199,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
     {
         var through = new NpgsqlConnectionStringBuilder(database.Connection) { Port = proxy.Port };
         var settings = new PostgresSettings(through.ConnectionString + more, 4, patience ?? TimeSpan.FromSeconds(20), TimeSpan.FromSeconds(10));
-        return PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), PostgresDatabase.Context(TimeProvider.System), Token);
+        return PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), TimeSpan.FromHours(1), PostgresDatabase.Context(TimeProvider.System), Token);
     }
 
     private static JobLease NewLease() => new("w", Guid.NewGuid().ToString("n"), Now.AddMinutes(1));
@@ -230,7 +230,7 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
             var lease = NewLease();
             (await store.ClaimAsync(job.Id, lease, Now, CancellationToken.None)).Status.ShouldBe(ClaimStatus.Claimed);
             (await store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddMinutes(1), CancellationToken.None)).Lost.ShouldBeEmpty();
-            (await store.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) }, Now, CancellationToken.None)).ShouldNotBeNull();
+            (await store.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded), Now, CancellationToken.None)).ShouldNotBeNull();
             ended.TryAdd(job.Id, lease.Token).ShouldBeTrue();
         }
     }

@@ -13,13 +13,15 @@ namespace Myelin.Tests.Storage;
 internal sealed class PostgresPairHarness(PostgresDatabase database, Random random) : IStoreHarness
 {
     public async Task<IJobStore> OpenAsync(TimeProvider time) =>
-        new PostgresPair(database, random, await database.OpenAsync(time), await database.OpenAsync(time));
+        new PostgresPair(database, random, await OneAsync(time), await OneAsync(time));
 
     public async Task<IJobStore> CrashAsync(IJobStore store, TimeProvider time, Random random)
     {
-        await ((PostgresPair)store).CrashOneAsync(() => database.OpenAsync(time));
+        await ((PostgresPair)store).CrashOneAsync(() => OneAsync(time));
         return store;
     }
+
+    private Task<PostgresJobStore> OneAsync(TimeProvider time) => database.OpenAsync(time, retention: JobModel.Retention);
 }
 
 /// <summary>
@@ -57,8 +59,8 @@ internal sealed class PostgresPair(PostgresDatabase database, Random random, Pos
     public ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken) =>
         Any.ApplyAsync(id, token, outcome, now, cancellationToken);
 
-    public ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken) =>
-        Any.CancelAsync(id, now, expiresAt, cancellationToken);
+    public ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, CancellationToken cancellationToken) =>
+        Any.CancelAsync(id, now, cancellationToken);
 
     public ValueTask<JobRecord?> GetAsync(string id, CancellationToken cancellationToken) => Any.GetAsync(id, cancellationToken);
 
@@ -72,7 +74,9 @@ internal sealed class PostgresPair(PostgresDatabase database, Random random, Pos
     public ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
         Any.RecoverAsync(now, policy, limit, cancellationToken);
 
-    public ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) => Any.PurgeAsync(now, limit, cancellationToken);
+    public ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken) => Any.FindPurgedAsync(ids, cancellationToken);
+
+    public ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) => Any.PurgeAsync(now, limit, cancellationToken);
 
     public ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken) => Any.ForgetAsync(before, limit, cancellationToken);
 

@@ -183,7 +183,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         await connection.OpenAsync(Token);
         await using var transaction = await connection.BeginTransactionAsync(Token);
         await ExecuteAsync(connection, $"SELECT 1 FROM jobs WHERE id = '{ids[0]}' FOR UPDATE");
-        var policy = new RecoveryPolicy { MaxAttempts = 3, Retention = TimeSpan.FromHours(1) };
+        var policy = new RecoveryPolicy { MaxAttempts = 3 };
 
         (await _stores[1].RecoverAsync(Now, policy, 100, Token)).ShouldHaveSingleItem().Id.ShouldBe(ids[1]);
         await transaction.RollbackAsync(Token);
@@ -239,7 +239,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
     {
         var job = NewJob() with { Callback = new JobCallback("https://example.org/hook") };
         await _stores[0].InsertAsync(job, [], NoLimit, Token);
-        await _stores[0].CancelAsync(job.Id, Now, Now, Token);
+        await _stores[0].CancelAsync(job.Id, Now, Token);
 
         var taken = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => _stores[i % 3].TakeDueAsync(Now, Now.AddMinutes(1), WebhookTurn.Of(10), Token).AsTask()));
 
@@ -257,7 +257,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         (await _stores[0].ListAsync(new JobFilter(Model: "a\0b"), null, 10, Token)).ShouldBeEmpty();
     }
 
-    private static JobOutcome Success() => new(JobState.Succeeded) { ExpiresAt = Now.AddHours(1) };
+    private static JobOutcome Success() => new(JobState.Succeeded);
 
     private static JobLease NewLease() => new("w", Guid.NewGuid().ToString("n"), Now.AddMinutes(1));
 

@@ -20,7 +20,7 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
         await RunningAsync();
         await _store!.DisposeAsync();
 
-        _store = SqliteJobStore.Open(_folder.Path, Time, _ => { });
+        _store = SqliteJobStore.Open(_folder.Path, Time, Retention, _ => { });
 
         (await _store.GetAsync(job.Id, Token))!.Id.ShouldBe(job.Id);
         _store.QueueDepth("m").ShouldBe(1);
@@ -29,7 +29,7 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
     [Fact]
     public void Open_FolderInUse_SaysTheCure()
     {
-        var refused = Should.Throw<IOException>(() => SqliteJobStore.Open(_folder.Path, Time, _ => { }));
+        var refused = Should.Throw<IOException>(() => SqliteJobStore.Open(_folder.Path, Time, Retention, _ => { }));
         refused.Message.ShouldContain("--data");
     }
 
@@ -60,8 +60,21 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
 
     private protected override ValueTask<IJobStore> OpenAsync()
     {
-        _store = SqliteJobStore.Open(_folder.Path, Time, _ => { });
+        _store = SqliteJobStore.Open(_folder.Path, Time, Retention, _ => { });
         return ValueTask.FromResult<IJobStore>(_store);
+    }
+
+    private protected override async ValueTask<IJobStore> BeforeMigrationAsync(string sql, int number)
+    {
+        await _store!.Database.WriteAsync(
+            session =>
+            {
+                session.Execute($"{sql}; DELETE FROM migrations WHERE number = {number}");
+                return 0;
+            },
+            Token);
+        await _store.DisposeAsync();
+        return await OpenAsync();
     }
 
     private protected override async ValueTask CloseAsync()

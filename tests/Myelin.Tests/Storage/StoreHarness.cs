@@ -24,7 +24,7 @@ internal sealed class SqliteHarness : IStoreHarness, IDisposable
 
     private string Folder => _folder.Combine(_generation.ToString(CultureInfo.InvariantCulture));
 
-    public Task<IJobStore> OpenAsync(TimeProvider time) => Task.FromResult<IJobStore>(SqliteJobStore.Open(Folder, time, _ => { }));
+    public Task<IJobStore> OpenAsync(TimeProvider time) => Task.FromResult<IJobStore>(SqliteJobStore.Open(Folder, time, JobModel.Retention, _ => { }));
 
     public async Task<IJobStore> CrashAsync(IJobStore store, TimeProvider time, Random random)
     {
@@ -54,7 +54,7 @@ internal sealed class SqliteHarness : IStoreHarness, IDisposable
 /// <summary>A killed process leaves what was committed.</summary>
 internal sealed class PostgresHarness(PostgresDatabase database) : IStoreHarness
 {
-    public async Task<IJobStore> OpenAsync(TimeProvider time) => await database.OpenAsync(time);
+    public async Task<IJobStore> OpenAsync(TimeProvider time) => await database.OpenAsync(time, retention: JobModel.Retention);
 
     public async Task<IJobStore> CrashAsync(IJobStore store, TimeProvider time, Random random)
     {

@@ -13,7 +13,7 @@ namespace Myelin.Tests.Workers;
 
 public sealed class HeartbeatTests : IDisposable
 {
-    private static readonly RecoveryPolicy s_policy = new() { MaxAttempts = 3, Retention = TimeSpan.FromHours(1), AllLeases = true };
+    private static readonly RecoveryPolicy s_policy = new() { MaxAttempts = 3, AllLeases = true };
 
     private readonly TemporaryFolder _folder = new();
     private readonly ManualTime _time = new();
@@ -25,7 +25,7 @@ public sealed class HeartbeatTests : IDisposable
     [Fact]
     public async Task Beat_AnswerAboutAnEarlierAttempt_LeavesTheLaterOneAlone()
     {
-        await using var store = SqliteJobStore.Open(_folder.Path, _time, _ => { });
+        await using var store = SqliteJobStore.Open(_folder.Path, _time, TimeSpan.FromHours(1), _ => { });
         var job = new JobRecord { Id = "01job", Tenant = "t", Model = "m", CreatedAt = _time.GetUtcNow() };
         await store.InsertAsync(job, [], 10, Token);
         var first = await ClaimAsync(store, "a");

@@ -23,7 +23,7 @@ public sealed class WorkerDirectoryTests : IAsyncDisposable
 
     public WorkerDirectoryTests()
     {
-        _jobs = SqliteJobStore.Open(_folder.Path, TimeProvider.System, _ => { });
+        _jobs = SqliteJobStore.Open(_folder.Path, TimeProvider.System, TimeSpan.FromHours(1), _ => { });
         _store = new SqliteWorkerStore(_jobs.Database);
         _instruments = new WorkerInstruments(new ServiceCollection().AddMetrics().BuildServiceProvider().GetRequiredService<IMeterFactory>());
         _directory = new WorkerDirectory(_store, _instruments, _time, NullLogger<WorkerDirectory>.Instance);

@@ -110,7 +110,7 @@ public sealed class SqliteWorkerStoreTests : WorkerStoreConformance
 
     private protected override Task<IWorkerStore> OpenAsync()
     {
-        _jobs = SqliteJobStore.Open(_folder.Path, TimeProvider.System, _ => { });
+        _jobs = SqliteJobStore.Open(_folder.Path, TimeProvider.System, TimeSpan.FromHours(1), _ => { });
         return Task.FromResult<IWorkerStore>(new SqliteWorkerStore(_jobs.Database));
     }
 

@@ -334,7 +334,7 @@ public sealed class WorkerTests : IDisposable
         await Wait.UntilAsync(() => started == 1);
 
         // Somebody decides that this worker is gone, as after a long pause of its process.
-        var policy = new RecoveryPolicy { MaxAttempts = 3, Retention = TimeSpan.FromHours(1), AllLeases = true };
+        var policy = new RecoveryPolicy { MaxAttempts = 3, AllLeases = true };
         var recovered = (await host.Get<IJobStore>().RecoverAsync(TimeProvider.System.GetUtcNow(), policy, 10, Token)).ShouldHaveSingleItem();
         await host.Get<JobAnnouncer>().ChangedAsync(recovered, Token);
         var ended = await host.EndAsync(job.Id);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Runtime.CompilerServices;
 using Amazon.Runtime;
@@ -13,6 +14,12 @@ namespace Myelin.Server.Artifacts.S3;
 /// </summary>
 internal sealed class S3Artifacts : IArtifacts, IDisposable
 {
+    /// <summary>S3's own: keys in a page, and in a request that deletes.</summary>
+    private const int Page = 1000;
+
+    /// <summary>Requests at a time that ask for the blobs of one job each.</summary>
+    private const int Lists = 16;
+
     private readonly AmazonS3Client _client;
     private readonly AmazonS3Client _links;
     private readonly S3Options _options;
@@ -62,65 +69,55 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         ResponseHeaderOverrides = new ResponseHeaderOverrides { ContentType = contentType, ContentDisposition = disposition },
     }));
 
-    public async ValueTask DeleteAsync(string job, CancellationToken cancellationToken)
+    public async ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken)
     {
-        var prefix = Key(job, "");
-        foreach (var upload in await UploadsAsync(prefix, cancellationToken))
+        foreach (var some in jobs.Chunk(Page))
         {
-            await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken);
-        }
-
-        ListObjectsV2Response page;
-        do
-        {
-            // From the begin each time: what was listed before is gone.
-            page = await PageAsync(prefix, null, cancellationToken);
-            if (page.S3Objects is { Count: > 0 } found)
+            await AbortUploadsAsync([.. some], cancellationToken);
+            var keys = new ConcurrentBag<string>();
+            await Parallel.ForEachAsync(
+                some,
+                new ParallelOptions { MaxDegreeOfParallelism = Lists, CancellationToken = cancellationToken },
+                async (job, token) =>
+                {
+                    await foreach (var page in PagesAsync(Key(job, ""), delimiter: null, token))
+                    {
+                        foreach (var blob in page.S3Objects ?? [])
+                        {
+                            keys.Add(blob.Key);
+                        }
+                    }
+                });
+            foreach (var batch in keys.Chunk(Page))
             {
-                var request = new DeleteObjectsRequest { BucketName = _options.Bucket, Quiet = true, Objects = [.. found.Select(blob => new KeyVersion { Key = blob.Key })] };
+                var request = new DeleteObjectsRequest { BucketName = _options.Bucket, Quiet = true, Objects = [.. batch.Select(key => new KeyVersion { Key = key })] };
                 await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken);
             }
         }
-        while (page.IsTruncated == true);
     }
 
-    public async IAsyncEnumerable<(string Job, DateTimeOffset Created)> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+    /// <summary>By folder: a thousand jobs, or whatever else lies there, a request.</summary>
+    public async IAsyncEnumerable<string> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var unfinished = new SortedDictionary<string, DateTimeOffset>(StringComparer.Ordinal);
-        foreach (var upload in await UploadsAsync(_options.Prefix, cancellationToken))
+        var unfinished = (await UploadsAsync(_options.Prefix, cancellationToken)).Select(upload => Folder(upload.Key)).ToHashSet(StringComparer.Ordinal);
+        await foreach (var page in PagesAsync(_options.Prefix, delimiter: "/", cancellationToken))
         {
-            unfinished[JobOf(upload.Key)] = Time(upload.Initiated);
-        }
-
-        // Keys come in order: a job's objects stand together, and ids sort by time of acceptance.
-        (string Job, DateTimeOffset Created)? current = null;
-        string? after = null;
-        do
-        {
-            var page = await PageAsync(_options.Prefix, after, cancellationToken);
-            foreach (var blob in page.S3Objects ?? [])
+            foreach (var folder in page.CommonPrefixes ?? [])
             {
-                var (job, modified) = (JobOf(blob.Key), Time(blob.LastModified));
-                if (current is { } done && done.Job != job)
-                {
-                    yield return done;
-                    current = null;
-                }
-
+                var job = Folder(folder);
                 unfinished.Remove(job); // its objects lead to it
-                current = (job, current is { } same && same.Created > modified ? same.Created : modified);
+                yield return job;
             }
 
-            after = page.IsTruncated == true ? page.NextContinuationToken : null;
-        }
-        while (after is not null);
-
-        foreach (var (job, created) in unfinished.Select(pair => (pair.Key, pair.Value)).Prepend(current ?? ("", default)))
-        {
-            if (job.Length > 0)
+            foreach (var stray in page.S3Objects ?? [])
             {
-                yield return (job, created);
+                yield return "/" + stray.Key;
             }
+        }
+
+        foreach (var job in unfinished)
+        {
+            yield return job;
         }
     }
 
@@ -130,7 +127,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     {
         try
         {
-            await PageAsync(_options.Prefix, null, cancellationToken);
+            await PageAsync(_options.Prefix, delimiter: null, after: null, cancellationToken);
         }
         catch (ArtifactsUnavailableException fault) when (_options.CreateBucket && fault.InnerException is AmazonS3Exception { ErrorCode: "NoSuchBucket" })
         {
@@ -143,7 +140,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
                 // Another process has made it meanwhile.
             }
 
-            await PageAsync(_options.Prefix, null, cancellationToken);
+            await PageAsync(_options.Prefix, delimiter: null, after: null, cancellationToken);
         }
     }
 
@@ -182,17 +179,35 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
 
     private string Key(string job, string name) => $"{_options.Prefix}{BlobName.Checked(job)}/{name}";
 
-    /// <summary>Empty for a key that is not one of ours.</summary>
-    private string JobOf(string key)
+    /// <summary>The first part of a key behind the prefix; a key without parts is no job's.</summary>
+    private string Folder(string key) => key.IndexOf('/', _options.Prefix.Length) is >= 0 and var end ? key[_options.Prefix.Length..end] : "";
+
+    private async IAsyncEnumerable<ListObjectsV2Response> PagesAsync(string prefix, string? delimiter, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var end = key.IndexOf('/', _options.Prefix.Length);
-        return end > 0 && key[_options.Prefix.Length..end] is var job && BlobName.IsValid(job) ? job : "";
+        string? after = null;
+        do
+        {
+            var page = await PageAsync(prefix, delimiter, after, cancellationToken);
+            yield return page;
+            after = page.IsTruncated == true ? page.NextContinuationToken : null;
+        }
+        while (after is not null);
     }
 
-    private static DateTimeOffset Time(DateTime? time) => new((time ?? DateTime.UnixEpoch).ToUniversalTime(), TimeSpan.Zero);
+    private Task<ListObjectsV2Response> PageAsync(string prefix, string? delimiter, string? after, CancellationToken cancellationToken)
+    {
+        var request = new ListObjectsV2Request { BucketName = _options.Bucket, Prefix = prefix, Delimiter = delimiter, ContinuationToken = after };
+        return AskAsync(() => _client.ListObjectsV2Async(request, cancellationToken), cancellationToken);
+    }
 
-    private Task<ListObjectsV2Response> PageAsync(string prefix, string? after, CancellationToken cancellationToken) =>
-        AskAsync(() => _client.ListObjectsV2Async(new ListObjectsV2Request { BucketName = _options.Bucket, Prefix = prefix, ContinuationToken = after }, cancellationToken), cancellationToken);
+    private async Task AbortUploadsAsync(HashSet<string> jobs, CancellationToken cancellationToken)
+    {
+        var prefix = jobs.Count == 1 ? Key(jobs.First(), "") : _options.Prefix;
+        foreach (var upload in (await UploadsAsync(prefix, cancellationToken)).Where(u => jobs.Contains(Folder(u.Key))))
+        {
+            await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken);
+        }
+    }
 
     /// <summary>Uploads in parts that have not ended, of processes that were killed; at most a thousand, the sweep comes again.</summary>
     private async Task<List<MultipartUpload>> UploadsAsync(string prefix, CancellationToken cancellationToken)

@@ -46,7 +46,7 @@ internal sealed partial class LeaseRecovery(
 
     private async Task RecoverAsync(bool allLeases, Func<JobRecord, ValueTask> announce, CancellationToken cancellationToken)
     {
-        var policy = new RecoveryPolicy { MaxAttempts = options.Jobs.MaxAttempts, Retention = options.Jobs.Retention, AllLeases = allLeases };
+        var policy = new RecoveryPolicy { MaxAttempts = options.Jobs.MaxAttempts, AllLeases = allLeases };
         ImmutableArray<JobRecord> changed;
         do
         {

@@ -10,16 +10,18 @@ internal sealed class Retention(IJobStore store, IArtifacts artifacts, MyelinOpt
 {
     private const int Batch = 500;
 
+    /// <summary>Purged, their blobs not yet deleted: the store of blobs was away. No more are purged before.</summary>
+    private ImmutableArray<string> _owed = [];
+
     public async Task PurgeAsync(CancellationToken cancellationToken)
     {
-        ImmutableArray<string> purged;
+        await DeleteAsync(cancellationToken);
+        ImmutableArray<PurgedJob> purged;
         do
         {
             purged = await store.PurgeAsync(time.GetUtcNow(), Batch, cancellationToken);
-            foreach (var job in purged)
-            {
-                await artifacts.DeleteAsync(job, cancellationToken);
-            }
+            _owed = [.. purged.Where(job => job.HasBlobs).Select(job => job.Id)];
+            await DeleteAsync(cancellationToken);
         }
         while (purged.Length == Batch);
     }
@@ -28,6 +30,15 @@ internal sealed class Retention(IJobStore store, IArtifacts artifacts, MyelinOpt
     {
         while (await store.ForgetAsync(time.GetUtcNow() - options.Jobs.Remember, Batch, cancellationToken) == Batch)
         {
+        }
+    }
+
+    private async Task DeleteAsync(CancellationToken cancellationToken)
+    {
+        if (!_owed.IsEmpty)
+        {
+            await artifacts.DeleteAsync(_owed, cancellationToken);
+            _owed = [];
         }
     }
 }

@@ -27,7 +27,7 @@ internal sealed partial class PostgresJobStore
 
     public async ValueTask<JobRecord?> ApplyAsync(string id, string token, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
     {
-        var write = new EndWrite(id, EndGuard.Token, token, before: null, fence: null, outcome, now, cancellationToken) { Repeated = _unknown.TryRemove(token, out _) };
+        var write = new EndWrite(id, EndGuard.Token, token, before: null, fence: null, outcome, now, _retention, cancellationToken) { Repeated = _unknown.TryRemove(token, out _) };
         try
         {
             return await _writer.RunAsync(write, cancellationToken);
@@ -39,12 +39,11 @@ internal sealed partial class PostgresJobStore
         }
     }
 
-    public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken)
+    public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, CancellationToken cancellationToken)
     {
         for (var i = 0; i < CancelTries; i++)
         {
-            var outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
-            var write = new EndWrite(id, EndGuard.Queued, token: null, before: null, fence: null, outcome, now, cancellationToken);
+            var write = new EndWrite(id, EndGuard.Queued, token: null, before: null, fence: null, new JobOutcome(JobState.Cancelled), now, _retention, cancellationToken);
             if (await _writer.RunAsync(write, cancellationToken) is { } cancelled)
             {
                 return new CancelResult(CancelStatus.Cancelled, cancelled);

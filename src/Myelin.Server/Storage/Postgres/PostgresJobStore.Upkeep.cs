@@ -16,7 +16,7 @@ internal sealed partial class PostgresJobStore
     /// <summary>Counters of processes that were silent for so long are added up.</summary>
     private static readonly TimeSpan s_silence = TimeSpan.FromMinutes(10);
 
-    private long _foldedAt;
+    private long _tidiedAt;
 
     public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken)
     {
@@ -41,39 +41,51 @@ internal sealed partial class PostgresJobStore
 
         // Read first, changed under a guard that what was read still holds: a heartbeat may come between.
         var guard = policy.AllLeases ? EndGuard.Token : EndGuard.LostLease;
-        var expired = new JobOutcome(JobState.Expired) { ExpiresAt = now + policy.Retention };
         var changes = lost
-            .Select(j => new EndWrite(j.Id, guard, j.LeaseToken, now, fence, RecoveryOutcome.Of(j, policy, now), now, cancellationToken))
-            .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, before: null, fence, expired, now, cancellationToken)));
+            .Select(j => new EndWrite(j.Id, guard, j.LeaseToken, now, fence, RecoveryOutcome.Of(j, policy), now, _retention, cancellationToken))
+            .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, before: null, fence, new JobOutcome(JobState.Expired), now, _retention, cancellationToken)));
         var changed = await Task.WhenAll(changes.Select(c => _writer.RunAsync(c, cancellationToken)));
         return [.. changed.OfType<JobRecord>()];
     }
 
-    public async ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken)
+    public async ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken)
     {
         var purged = await Pool.QueryAsync(
             Repeat.Never,
             $"""
             WITH due AS MATERIALIZED (
-              SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND NOT purged AND expires_at <= $2 AND {Unfenced}
+              SELECT seq, id, state, attempt, inputs, artifacts FROM jobs WHERE expires_at IS NOT NULL AND NOT purged AND expires_at <= $2 AND {Unfenced}
               ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED
             ), gone AS (
               UPDATE jobs j SET purged = true, inputs = NULL, artifacts = NULL, parameters = NULL, result = NULL, progress = NULL
               FROM due WHERE j.seq = due.seq RETURNING j.id
             ), contents AS (
-              DELETE FROM inputs i USING gone WHERE i.job = gone.id
+              DELETE FROM inputs i USING gone WHERE i.job = gone.id RETURNING i.job
             )
-            SELECT id FROM gone
+            SELECT d.id, d.state, d.attempt, d.inputs, coalesce(c.small, 0)::integer, d.artifacts IS NOT NULL FROM due d
+            LEFT JOIN (SELECT job, count(*) AS small FROM contents GROUP BY job) c ON c.job = d.id
             """,
             Due(now, limit),
-            static row => row.GetString(0),
+            static reader => new PostgresRow(reader) is var row
+                ? PurgedJob.Of(row.Text(0), (JobState)reader.GetInt16(1), row.Int32(2), row.Bytes(3), row.Int32(4), row.Flag(5)) : null!,
             cancellationToken);
         return [.. purged];
     }
 
+    public async ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken)
+    {
+        var known = await Pool.QueryAsync(
+            Repeat.Harmless,
+            "SELECT id, purged FROM jobs WHERE id = ANY($1)",
+            p => p.AddTexts([.. ids], id => id),
+            static row => (Id: row.GetString(0), Purged: row.GetBoolean(1)),
+            cancellationToken);
+        return known.ToDictionary(k => k.Id, k => k.Purged, StringComparer.Ordinal);
+    }
+
     public async ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken)
     {
-        await FoldAsync(cancellationToken);
+        await TidyAsync(cancellationToken);
         return await Pool.ExecuteAsync(
             Repeat.Never,
             $"""
@@ -96,15 +108,18 @@ internal sealed partial class PostgresJobStore
         p.AddInteger(limit);
     };
 
-    /// <summary>Counters of processes that are gone become one; the sums stay what they were, also if such a process returns.</summary>
-    private async Task FoldAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// Counters of processes that are gone become one; the sums stay what they were, also if such a process returns. Jobs
+    /// that a process of an older version ended without an end of retention get one.
+    /// </summary>
+    private async Task TidyAsync(CancellationToken cancellationToken)
     {
-        if (_foldedAt != 0 && _time.GetElapsedTime(_foldedAt) < s_silence)
+        if (_tidiedAt != 0 && _time.GetElapsedTime(_tidiedAt) < s_silence)
         {
             return;
         }
 
-        _foldedAt = _time.GetTimestamp();
+        _tidiedAt = _time.GetTimestamp();
         await Pool.ExecuteAsync(
             Repeat.Never,
             """
@@ -115,6 +130,11 @@ internal sealed partial class PostgresJobStore
             ON CONFLICT (model, priority, slot) DO UPDATE SET depth = queue_depths.depth + excluded.depth, touched_at = now()
             """,
             p => p.Add(new NpgsqlParameter<TimeSpan> { TypedValue = s_silence }),
+            cancellationToken);
+        await Pool.ExecuteAsync(
+            Repeat.Harmless,
+            "UPDATE jobs SET expires_at = ended_at + $1 WHERE state > 1 AND expires_at IS NULL",
+            p => p.AddLong(_retention.Ticks / TimeSpan.TicksPerMicrosecond),
             cancellationToken);
     }
 }

@@ -15,11 +15,12 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
     private readonly NpgsqlDataSource _single;
     private readonly PostgresWriter _writer;
     private readonly TimeProvider _time;
+    private readonly TimeSpan _retention;
     private bool _disposed;
 
-    private PostgresJobStore(PostgresPool pool, PostgresSettings settings, TimeSpan coordinatorLease, PostgresContext context)
+    private PostgresJobStore(PostgresPool pool, PostgresSettings settings, TimeSpan coordinatorLease, TimeSpan retention, PostgresContext context)
     {
-        (Pool, _time, _single) = (pool, context.Time, PostgresSources.Writer(settings));
+        (Pool, _time, _retention, _single) = (pool, context.Time, retention, PostgresSources.Writer(settings));
         var batch = new PostgresBatch(_single, _depths, context.Clock, context.Time, context.Instruments.Committed);
         _writer = new PostgresWriter(batch, settings.Patience, context.Time, context.Instruments, context.Logger);
         Coordinator = new PostgresCoordinatorLease(pool, coordinatorLease, context.Time);
@@ -34,14 +35,15 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
     /// <summary>Waits for the database, brings its tables up to date, reads depths and clock.</summary>
     /// <param name="settings">Where it is.</param>
     /// <param name="coordinatorLease">How long a silent coordinator keeps its place.</param>
+    /// <param name="retention">How long a job is kept after its end.</param>
     /// <param name="context">What the process gives.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <exception cref="StorageException">It cannot be reached, refuses this user, or was made by a newer version.</exception>
     public static async Task<PostgresJobStore> OpenAsync(
-        PostgresSettings settings, TimeSpan coordinatorLease, PostgresContext context, CancellationToken cancellationToken)
+        PostgresSettings settings, TimeSpan coordinatorLease, TimeSpan retention, PostgresContext context, CancellationToken cancellationToken)
     {
         var pool = await PostgresPool.OpenAsync(settings, context.Time, context.Logger, cancellationToken);
-        var store = new PostgresJobStore(pool, settings, coordinatorLease, context);
+        var store = new PostgresJobStore(pool, settings, coordinatorLease, retention, context);
         try
         {
             await store._writer.StartAsync(cancellationToken);

@@ -44,8 +44,8 @@ internal sealed partial class SqliteJobStore
             cancellationToken);
     }
 
-    public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, DateTimeOffset expiresAt, CancellationToken cancellationToken) =>
-        await Database.WriteAsync(session => Cancel(session, id, now, expiresAt), cancellationToken);
+    public async ValueTask<CancelResult> CancelAsync(string id, DateTimeOffset now, CancellationToken cancellationToken) =>
+        await Database.WriteAsync(session => Cancel(session, id, now), cancellationToken);
 
     private static HeartbeatResult Heartbeat(SqliteSession session, IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until)
     {
@@ -128,7 +128,7 @@ internal sealed partial class SqliteJobStore
         return new ClaimResult(ClaimStatus.Claimed, claimed);
     }
 
-    private CancelResult Cancel(SqliteSession session, string id, DateTimeOffset now, DateTimeOffset expiresAt)
+    private CancelResult Cancel(SqliteSession session, string id, DateTimeOffset now)
     {
         if (Find(session, id) is not { } job)
         {
@@ -142,8 +142,7 @@ internal sealed partial class SqliteJobStore
 
         if (job.State == JobState.Queued)
         {
-            var outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = expiresAt };
-            return new CancelResult(CancelStatus.Cancelled, End(session, job, outcome, [], [], now));
+            return new CancelResult(CancelStatus.Cancelled, End(session, job, new JobOutcome(JobState.Cancelled), [], [], now));
         }
 
         using var update = session.Prepare("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?1");
@@ -152,13 +151,13 @@ internal sealed partial class SqliteJobStore
         return new CancelResult(CancelStatus.Requested, job with { CancelRequested = true });
     }
 
-    /// <summary>The one place where a job leaves its state for another than running: also fills the webhook table and the depths.</summary>
+    /// <summary>The one place where a job leaves its state for another than running: also fills the webhook table and the depths, and sets how long it is kept.</summary>
     private JobRecord End(SqliteSession session, JobRecord job, JobOutcome outcome, byte[] artifacts, byte[] error, DateTimeOffset now)
     {
         // A cancel that was answered is kept, whatever the attempt still came to.
         if (job.CancelRequested && outcome.State != JobState.Cancelled)
         {
-            outcome = new JobOutcome(JobState.Cancelled) { ExpiresAt = outcome.ExpiresAt };
+            outcome = new JobOutcome(JobState.Cancelled);
             (artifacts, error) = ([], []);
         }
 
@@ -172,7 +171,7 @@ internal sealed partial class SqliteJobStore
             NotBefore = ends ? null : outcome.RetryAt,
             StartedAt = ends ? job.StartedAt : null,
             EndedAt = ends ? now : null,
-            ExpiresAt = ends ? outcome.ExpiresAt : null,
+            ExpiresAt = ends ? now + _retention : null,
             LeaseToken = null,
             LeaseUntil = null,
             Worker = ends ? job.Worker : null,

@@ -12,45 +12,55 @@ internal sealed partial class SqliteJobStore
                 var changed = ImmutableArray.CreateBuilder<JobRecord>();
                 foreach (var job in LostJobs(session, policy.AllLeases ? DateTimeOffset.MaxValue : now, limit))
                 {
-                    var outcome = RecoveryOutcome.Of(job, policy, now);
+                    var outcome = RecoveryOutcome.Of(job, policy);
                     changed.Add(End(session, job, outcome, [], JobColumns.Json(outcome.Error, JsonContext.Default.Problem), now));
                 }
 
                 foreach (var job in OverdueJobs(session, now, limit))
                 {
-                    changed.Add(End(session, job, new JobOutcome(JobState.Expired) { ExpiresAt = now + policy.Retention }, [], [], now));
+                    changed.Add(End(session, job, new JobOutcome(JobState.Expired), [], [], now));
                 }
 
                 return changed.DrainToImmutable();
             },
             cancellationToken);
 
-    public async ValueTask<ImmutableArray<string>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) =>
+    public async ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken) =>
         await Database.WriteAsync(
             session =>
             {
-                using var rows = session.Prepare(
-                    """
-                    UPDATE jobs SET purged = 1, inputs = NULL, artifacts = NULL, parameters = NULL, result = NULL, progress = NULL
-                    WHERE seq IN (SELECT seq FROM jobs WHERE expires_at IS NOT NULL AND purged = 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
-                    RETURNING id
-                    """);
-                rows.Bind(1, now);
-                rows.Bind(2, limit);
-                var ids = ImmutableArray.CreateBuilder<string>();
-                while (rows.Step())
-                {
-                    ids.Add(rows.Text(0));
-                }
-
-                foreach (var id in ids)
+                var purged = ImmutableArray.CreateBuilder<PurgedJob>();
+                foreach (var job in Due(session, now, limit))
                 {
                     using var inputs = session.Prepare("DELETE FROM inputs WHERE job = ?1");
-                    inputs.Bind(1, id);
-                    inputs.Run();
+                    inputs.Bind(1, job.Id);
+                    purged.Add(PurgedJob.Of(job.Id, job.State, job.Attempt, job.Inputs, inputs.Run(), job.Results));
+                    using var update = session.Prepare(
+                        "UPDATE jobs SET purged = 1, inputs = NULL, artifacts = NULL, parameters = NULL, result = NULL, progress = NULL WHERE seq = ?1");
+                    update.Bind(1, job.Sequence);
+                    update.Run();
                 }
 
-                return ids.DrainToImmutable();
+                return purged.DrainToImmutable();
+            },
+            cancellationToken);
+
+    public ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken) =>
+        Database.ReadAsync<IReadOnlyDictionary<string, bool>>(
+            session =>
+            {
+                var known = new Dictionary<string, bool>(ids.Count, StringComparer.Ordinal);
+                foreach (var id in ids)
+                {
+                    using var row = session.Prepare("SELECT purged FROM jobs WHERE id = ?1");
+                    row.Bind(1, id);
+                    if (row.Step())
+                    {
+                        known[id] = row.Flag(0);
+                    }
+                }
+
+                return known;
             },
             cancellationToken);
 
@@ -76,6 +86,24 @@ internal sealed partial class SqliteJobStore
                 return rows.Run();
             },
             cancellationToken);
+
+    private static List<(long Sequence, string Id, JobState State, int Attempt, byte[] Inputs, bool Results)> Due(SqliteSession session, DateTimeOffset now, int limit)
+    {
+        using var rows = session.Prepare(
+            """
+            SELECT seq, id, state, attempt, inputs, artifacts IS NOT NULL FROM jobs
+            WHERE expires_at IS NOT NULL AND purged = 0 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2
+            """);
+        rows.Bind(1, now);
+        rows.Bind(2, limit);
+        var due = new List<(long, string, JobState, int, byte[], bool)>();
+        while (rows.Step())
+        {
+            due.Add((rows.Int64(0), rows.Text(1), (JobState)rows.Int32(2), rows.Int32(3), rows.Copy(4), rows.Flag(5)));
+        }
+
+        return due;
+    }
 
     private static ImmutableArray<JobRecord> LostJobs(SqliteSession session, DateTimeOffset leaseBefore, int limit)
     {

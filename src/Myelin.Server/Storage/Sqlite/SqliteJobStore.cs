@@ -11,9 +11,11 @@ namespace Myelin.Server.Storage.Sqlite;
 internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncDisposable
 {
     private readonly QueueDepths _depths = new();
+    private readonly TimeSpan _retention;
 
-    private SqliteJobStore(string folder, TimeProvider time, Action<int> committed)
+    private SqliteJobStore(string folder, TimeProvider time, TimeSpan retention, Action<int> committed)
     {
+        _retention = retention;
         Database = SqliteDatabase.Open(folder, time, session => _depths.Replace(CountQueued(session)));
         Database.Writer.Committed = count =>
         {
@@ -29,8 +31,9 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
 
     /// <param name="folder">The data folder.</param>
     /// <param name="time">Dates migrations.</param>
+    /// <param name="retention">How long a job is kept after its end.</param>
     /// <param name="committed">Told the number of operations of every group commit, on the writer's thread.</param>
-    public static SqliteJobStore Open(string folder, TimeProvider time, Action<int> committed) => new(folder, time, committed);
+    public static SqliteJobStore Open(string folder, TimeProvider time, TimeSpan retention, Action<int> committed) => new(folder, time, retention, committed);
 
     public async ValueTask<InsertResult> InsertAsync(
         JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken)

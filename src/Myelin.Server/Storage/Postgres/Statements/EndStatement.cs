@@ -25,7 +25,7 @@ internal enum EndGuard : short
 /// <param name="before">With <see cref="EndGuard.LostLease"/>: leases up to then.</param>
 /// <param name="fence">Of the coordinator; a newer one means that this one is history. Null for work of a worker or a caller.</param>
 internal sealed class EndWrite(
-    string id, EndGuard guard, string? token, DateTimeOffset? before, long? fence, JobOutcome outcome, DateTimeOffset now, CancellationToken cancellationToken)
+    string id, EndGuard guard, string? token, DateTimeOffset? before, long? fence, JobOutcome outcome, DateTimeOffset now, TimeSpan retention, CancellationToken cancellationToken)
     : PostgresWrite<JobRecord?>(guard is EndGuard.LostLease or EndGuard.Overdue ? EndStatement.Upkeep : EndStatement.Instance, id, cancellationToken)
 {
     public EndGuard Guard { get; } = guard;
@@ -39,6 +39,9 @@ internal sealed class EndWrite(
     public JobOutcome Outcome { get; } = outcome;
 
     public DateTimeOffset Now { get; } = now;
+
+    /// <summary>Until when it is kept if it ends now.</summary>
+    public DateTimeOffset ExpiresAt { get; } = now + retention;
 
     /// <summary>JSON, made on the caller's thread.</summary>
     public byte[] Artifacts { get; } = JobColumns.Blobs(outcome.Artifacts);
@@ -136,7 +139,7 @@ internal sealed class EndStatement : PostgresStatement
             p.AddShorts(rows, r => (short)r.Outcome.State);
             p.AddIntegers(rows, r => r.Outcome.CountsAsFailure ? 1 : 0);
             p.AddTimes(rows, r => r.Outcome.RetryAt);
-            p.AddTimes(rows, r => r.Outcome.ExpiresAt);
+            p.AddTimes(rows, r => r.ExpiresAt);
             p.AddTimes(rows, r => r.Now);
             p.AddBytes(rows, r => r.Outcome.Result?.ToArray().OrNull());
             p.AddBytes(rows, r => r.Artifacts.OrNull());
