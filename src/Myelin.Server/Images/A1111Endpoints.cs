@@ -58,7 +58,7 @@ internal static class A1111Endpoints
             return Error(404, $"model '{name}' generates no pictures here", $"there are: {string.Join(", ", images.Models.Select(m => m.Name))}");
         }
 
-        var (job, problem) = await images.SubmitAsync(context, model, request.Parameters, request.Files, request.TaskId is null ? null : $"sdapi-{request.TaskId}");
+        var (job, problem) = await images.SubmitAsync(context, model, request.Parameters, request.Pictures, request.TaskId is { } task ? IdempotencyKey.OfTask(task) : null);
         if (problem is not null)
         {
             context.Response.Headers.RetryAfter = problem.RetryAfter is { } delay ? Math.Ceiling(delay.TotalSeconds).ToString(CultureInfo.InvariantCulture) : default;
@@ -66,7 +66,7 @@ internal static class A1111Endpoints
         }
 
         context.Response.Headers["X-Myelin-Job"] = job!.Id;
-        var ended = await images.WaitAsync(job.Id, context.RequestAborted);
+        var ended = await images.WaitAsync(job, context.RequestAborted);
         return ended?.State switch
         {
             null => Error(503, ImageJobs.Stopping(job.Id).Problem.Detail!, ""),

@@ -19,7 +19,7 @@ internal sealed record A1111Request
 
     public bool SendImages { get; init; } = true;
 
-    public IReadOnlyList<SubmittedFile> Files { get; init; } = [];
+    public IReadOnlyList<SubmissionPart> Pictures { get; init; } = [];
 
     /// <summary>Reads the body; <paramref name="wrong"/> names the first wrong field and the cure.</summary>
     /// <param name="images">Checks the pictures of <c>img2img</c>; null for <c>txt2img</c>.</param>
@@ -56,15 +56,9 @@ internal sealed record A1111Request
             parameters["sampler"] = name;
         }
 
-        var files = new List<SubmittedFile>();
-        if (images is not null && !ReadImages(body, images, parameters, files, out wrong))
+        var pictures = new List<SubmissionPart>();
+        if (images is not null && !ReadImages(body, images, parameters, pictures, out wrong))
         {
-            return null;
-        }
-
-        if (Text(body, "force_task_id") is { Length: > Limits.KeyLength - 10 })
-        {
-            wrong = ("force_task_id", $"must have at most {Limits.KeyLength - 10} characters");
             return null;
         }
 
@@ -72,13 +66,13 @@ internal sealed record A1111Request
         {
             Parameters = parameters,
             Model = body.TryGetProperty("override_settings", out var settings) && settings.ValueKind == JsonValueKind.Object ? Text(settings, "sd_model_checkpoint") : null,
-            TaskId = Text(body, "force_task_id"),
+            TaskId = Text(body, "force_task_id") is { Length: > 0 } task ? task : null,
             SendImages = !body.TryGetProperty("send_images", out var send) || send.ValueKind != JsonValueKind.False,
-            Files = files,
+            Pictures = pictures,
         };
     }
 
-    private static bool ReadImages(JsonElement body, ImageJobs images, JsonObject parameters, List<SubmittedFile> files, out (string Field, string Message)? wrong)
+    private static bool ReadImages(JsonElement body, ImageJobs images, JsonObject parameters, List<SubmissionPart> pictures, out (string Field, string Message)? wrong)
     {
         parameters["strength"] = Number(body, "denoising_strength") ?? 0.75;
         var first = body.TryGetProperty("init_images", out var list) && list.ValueKind == JsonValueKind.Array && list.GetArrayLength() > 0 ? list[0] : default;
@@ -97,9 +91,9 @@ internal sealed record A1111Request
                 return "must hold one picture as base64";
             }
 
-            if (images.Picture(part, value.GetString()!, out var message) is { } file)
+            if (images.Picture(part, value.GetString()!, out var message) is { } picture)
             {
-                files.Add(file);
+                pictures.Add(picture);
             }
 
             return message;

@@ -14,7 +14,7 @@ namespace Myelin.Server.Images;
 /// What the compatible endpoints share: choose the model, check the parameters, submit an ordinary text-to-image job,
 /// see it through, hand out its pictures. There is no second queue and no second truth.
 /// </summary>
-internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoader loader, IHostApplicationLifetime lifetime)
+internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, JobService jobs, ModelLoader loader, IHostApplicationLifetime lifetime)
 {
     public IEnumerable<ModelEntry> Models => models.List().Where(m => m.Task == TaskNames.TextToImage && m.State != ModelState.Broken);
 
@@ -23,49 +23,40 @@ internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoa
 
     /// <summary>Checks and submits. Exactly one of the two results is there.</summary>
     public async Task<(JobRecord? Job, ProblemResult? Problem)> SubmitAsync(
-        HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmittedFile> files, string? idempotencyKey)
+        HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmissionPart> pictures, IdempotencyKey? idempotencyKey)
     {
-        var bytes = JsonSerializer.SerializeToUtf8Bytes(parameters, JsonContext.Default.JsonObject);
-        using var document = JsonDocument.Parse(bytes);
-        var wrong = TaskContracts.Check(model.Contract!, document.RootElement);
-        if (wrong.Count > 0)
+        using var draft = new SubmissionDraft { Model = model.Name, Parameters = JsonSerializer.SerializeToUtf8Bytes(parameters, JsonContext.Default.JsonObject) };
+        draft.Parts.AddRange(pictures);
+        var (submission, refusal) = await check.CheckAsync(draft, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
+        if (refusal is not null)
         {
-            return (null, new ProblemResult(Problems.Fields(wrong.DistinctBy(e => e.Field).ToDictionary(e => e.Field, e => e.Message))));
+            return (null, refusal);
         }
 
-        var result = await jobs.SubmitAsync(
-            new JobSubmission
-            {
-                Tenant = context.Caller().Tenant,
-                Model = model.Name,
-                Parameters = bytes,
-                Files = [.. files],
-                IdempotencyKey = idempotencyKey,
-            },
-            context.RequestAborted);
+        var result = await jobs.SubmitAsync(submission!, context.RequestAborted);
         return result.Status is SubmitStatus.Accepted or SubmitStatus.Repeated
             ? (result.Job, null)
             : (null, SubmitProblems.Of(result, model.Name));
     }
 
     /// <summary>
-    /// Waits for the end of the job. A caller that leaves cancels it: nobody is there to take the picture. A shutdown
+    /// Waits for the end of the job. A caller that leaves may cancel it (<see cref="JobService.LeaveAsync"/>). A shutdown
     /// ends the wait, not the job: null.
     /// </summary>
-    public async Task<JobRecord?> WaitAsync(string id, CancellationToken cancellationToken)
+    public async Task<JobRecord?> WaitAsync(JobRecord job, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, lifetime.ApplicationStopping);
         try
         {
-            while (await jobs.WaitAsync(id, Limits.Wait, either.Token) is { } job)
+            while (await jobs.WaitAsync(job.Id, Limits.Wait, either.Token) is { } now)
             {
-                if (job.State.IsEnd())
+                if (now.State.IsEnd())
                 {
-                    return job;
+                    return now;
                 }
             }
 
-            throw new InvalidOperationException($"job {id} was deleted while it was waited for");
+            throw new InvalidOperationException($"job {job.Id} was deleted while it was waited for");
         }
         catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested)
         {
@@ -73,7 +64,7 @@ internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoa
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
-            await jobs.CancelAsync(id, CancellationToken.None);
+            await jobs.LeaveAsync(job);
             throw;
         }
     }
@@ -105,7 +96,7 @@ internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoa
         Problems.Of(ProblemTypes.ShuttingDown, $"the server is going down; job {id} goes on after the restart: GET /v1/jobs/{id}"), TimeSpan.FromSeconds(5));
 
     /// <summary>Checks the header of a base64 picture, with or without a <c>data:</c> prefix; null with the cure when it cannot be used.</summary>
-    public SubmittedFile? Picture(string part, string base64, out string? wrong)
+    public SubmissionPart? Picture(string part, string base64, out string? wrong)
     {
         var comma = base64.StartsWith("data:", StringComparison.Ordinal) ? base64.IndexOf(',', StringComparison.Ordinal) + 1 : 0;
         var bytes = new byte[(base64.Length - comma) / 4 * 3 + 3];
@@ -119,7 +110,7 @@ internal sealed class ImageJobs(ModelDirectory models, JobService jobs, ModelLoa
         {
             var header = PictureHeader.Read(bytes.AsMemory(0, length), loader.Limits, part);
             wrong = null;
-            return new SubmittedFile(part, header.Format.ContentType(), new MemoryStream(bytes, 0, length, writable: false));
+            return new SubmissionPart(part, PartForm.Bytes, header.Format.ContentType(), bytes.AsMemory(0, length));
         }
         catch (InputException e)
         {

@@ -46,9 +46,9 @@ internal static class OpenAiEndpoints
             return Results.Empty;
         }
 
-        if (await images.WaitAsync(job!.Id, context.RequestAborted) is not { } ended)
+        if (await images.WaitAsync(job!, context.RequestAborted) is not { } ended)
         {
-            return new OpenAiError(ImageJobs.Stopping(job.Id));
+            return new OpenAiError(ImageJobs.Stopping(job!.Id));
         }
 
         if (ended.State != JobState.Succeeded)
@@ -118,7 +118,7 @@ internal static class OpenAiEndpoints
                 }
             }
 
-            if (await images.WaitAsync(job.Id, context.RequestAborted) is not { } ended)
+            if (await images.WaitAsync(job, context.RequestAborted) is not { } ended)
             {
                 await SendAsync(context, "error", OpenAiError.Body(ImageJobs.Stopping(job.Id).Problem));
                 return;
@@ -145,7 +145,7 @@ internal static class OpenAiEndpoints
         }
         catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
         {
-            await jobs.CancelAsync(job.Id, CancellationToken.None);
+            await jobs.LeaveAsync(job);
         }
     }
 

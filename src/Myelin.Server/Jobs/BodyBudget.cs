@@ -5,7 +5,7 @@ namespace Myelin.Server.Jobs;
 /// <summary>
 /// Bounds the memory of request bodies. A body larger than <see cref="Free"/> takes its length as a permit before it is
 /// read; when none is left it waits unread, first come, first served, and TCP slows the sender down. Small bodies are
-/// bounded by the number of connections.
+/// bounded by the number of connections. What the server fetches for a caller takes its permit likewise.
 /// </summary>
 internal sealed class BodyBudget(MyelinOptions options)
 {
@@ -20,7 +20,7 @@ internal sealed class BodyBudget(MyelinOptions options)
     /// <param name="length">Declared length; null counts as the largest that is allowed.</param>
     /// <param name="cancellationToken">Leaves the line.</param>
     /// <returns>The permit; dispose it once the bytes are gone.</returns>
-    public async ValueTask<IDisposable?> AcquireAsync(long? length, CancellationToken cancellationToken)
+    public async ValueTask<Permit?> AcquireAsync(long? length, CancellationToken cancellationToken)
     {
         var bytes = Math.Min(length ?? options.Input.MaxBytes, _total);
         if (bytes <= Free)
@@ -88,9 +88,19 @@ internal sealed class BodyBudget(MyelinOptions options)
         }
     }
 
-    private sealed class Permit(BodyBudget budget, long bytes) : IDisposable
+    internal sealed class Permit(BodyBudget budget, long bytes) : IDisposable
     {
         private long _bytes = bytes;
+
+        /// <summary>Gives back what turned out not to be needed. Not at the same time as <see cref="Dispose"/>.</summary>
+        public void Shrink(long needed)
+        {
+            if (needed < _bytes)
+            {
+                budget.Release(_bytes - needed);
+                _bytes = needed;
+            }
+        }
 
         public void Dispose() => budget.Release(Interlocked.Exchange(ref _bytes, 0));
     }

@@ -13,24 +13,26 @@ namespace Myelin.Server.Jobs;
 internal sealed class InputFetcher : IDisposable
 {
     private readonly HttpMessageInvoker _http;
+    private readonly BodyBudget _budget;
     private readonly MyelinOptions _options;
     private readonly TimeProvider _time;
     private readonly string[] _hosts;
 
-    public InputFetcher(MyelinOptions options, TimeProvider time) : this(options, time, allowPrivate: false)
+    public InputFetcher(BodyBudget budget, MyelinOptions options, TimeProvider time) : this(budget, options, time, allowPrivate: false)
     {
     }
 
     /// <param name="allowPrivate">True only for tests, whose servers are on loopback.</param>
-    internal InputFetcher(MyelinOptions options, TimeProvider time, bool allowPrivate)
+    internal InputFetcher(BodyBudget budget, MyelinOptions options, TimeProvider time, bool allowPrivate)
     {
-        (_options, _time) = (options, time);
+        (_budget, _options, _time) = (budget, options, time);
         _http = OutboundHttp.Create(allowPrivate, options.Input.UrlTimeout);
         _hosts = options.Input.UrlHosts.Split([',', ' '], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
     }
 
+    /// <returns>Null where <paramref name="draft"/>, which owns the bytes, now has the error.</returns>
     /// <exception cref="InputException">Not allowed, not reached, not answered, or too large.</exception>
-    public async ValueTask<(string? ContentType, RentedBytes Bytes)> FetchAsync(string url, string field, CancellationToken cancellationToken)
+    public async ValueTask<(string? ContentType, Memory<byte> Bytes)?> FetchAsync(string url, string field, SubmissionDraft draft, CancellationToken cancellationToken)
     {
         if (!_options.Input.AllowUrls)
         {
@@ -49,9 +51,26 @@ internal sealed class InputFetcher : IDisposable
 
         using var late = new CancellationTokenSource(_options.Input.UrlTimeout, _time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        var reserved = false;
         try
         {
-            return await ReadAsync(uri, field, either.Token);
+            // How much will come nobody knows yet. The wait has an end because the draft may hold memory that others wait for.
+            var permit = await _budget.AcquireAsync(_options.Input.MaxBytes, either.Token);
+            reserved = true;
+            if (permit is not null)
+            {
+                draft.Own(permit);
+            }
+
+            var (type, bytes) = await ReadAsync(uri, field, either.Token);
+            draft.Own(bytes);
+            permit?.Shrink(bytes.Length);
+            return (type, bytes.Memory);
+        }
+        catch (OperationCanceledException) when (!reserved && late.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            draft.Errors.Add(field, "other inputs take all the memory for them (input.bufferBytes); send the same request again later", ProblemTypes.QueueFull);
+            return null;
         }
         catch (OperationCanceledException) when (late.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {

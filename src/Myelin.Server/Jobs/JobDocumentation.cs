@@ -8,7 +8,7 @@ internal static class JobDocumentation
     public const string Submit =
         "As JSON, inputs are base64 text or data: URLs by name. As multipart/form-data, `model`, `parameters` (JSON), `priority`, `key`, " +
         "`deadline` and `callback` are fields and every other part is an input by its name. Answers 202 with the job, or 200 with the " +
-        "finished job where `wait` is given and it ends in time. A caller that leaves while it waits cancels its job, unless `keep=true`.";
+        "finished job where `wait` is given and it ends in time. A caller that leaves while it waits cancels its job, unless `keep=true`, an `Idempotency-Key`, a callback or another watcher keeps it.";
 
     public const string Events =
         "`state`, `progress` and `end` events; each carries the job. A dropped connection goes on after `Last-Event-ID`; " +

@@ -48,6 +48,9 @@ internal sealed partial class JobEvents(
             ? job with { Progress = live.Progress, EventId = live.EventId }
             : job;
 
+    /// <summary>True while somebody waits for the job or follows its events in this process.</summary>
+    public bool IsWatched(string id) => _watchers.ContainsKey(id);
+
     /// <summary>
     /// The job as it is now, unless <paramref name="lastEventId"/> says that the caller has seen that, then every
     /// change; completes with the end. Nothing for an unknown job.

@@ -112,6 +112,19 @@ internal sealed partial class JobService(
         }
     }
 
+    /// <summary>
+    /// The caller that waited for this job left. It is cancelled only where nobody is there to take its result: no key
+    /// promises it to a repeat, no callback is told of it, and nobody else watches it here.
+    /// </summary>
+    public async ValueTask LeaveAsync(JobRecord job)
+    {
+        if (job.IdempotencyKey is null && job.Callback is null && !events.IsWatched(job.Id))
+        {
+            LogLeft(job.Id);
+            await CancelAsync(job.Id, CancellationToken.None);
+        }
+    }
+
     /// <summary>Newest first.</summary>
     /// <param name="filter">What to list.</param>
     /// <param name="before">The last id of the page before; null for the first page.</param>
@@ -273,6 +286,9 @@ internal sealed partial class JobService(
         BodyHash = submission.IdempotencyKey is null ? null : BodyHash.Of(submission, described),
         TraceParent = activity?.Id ?? submission.TraceParent,
     };
+
+    [LoggerMessage(LogLevel.Debug, "The caller that waited for job {Id} left; it is cancelled")]
+    private partial void LogLeft(string id);
 
     [LoggerMessage(LogLevel.Warning, "The data disk is full; submissions are refused until there is space")]
     private partial void LogDiskFull(Exception e);

@@ -50,7 +50,7 @@ internal sealed record JobSignal
         Model = job.Model,
         Tenant = job.Tenant,
         Key = job.Key,
-        Request = OpenJobs.Request(job),
+        Request = IdempotencyKey.Message(job),
         StartedAt = job.StartedAt,
         EndedAt = job.EndedAt,
     };

@@ -6,10 +6,9 @@ namespace Myelin.Server.Jobs;
 
 /// <summary>
 /// <c>POST /v1/jobs</c>: read, check, accept, and where asked wait for the end. A caller that leaves while it waits does
-/// not want the answer any more, so its job is cancelled, unless it said <c>keep=true</c>.
+/// not want the answer any more (<see cref="JobService.LeaveAsync"/>), unless it said <c>keep=true</c>.
 /// </summary>
-internal sealed partial class JobSubmitEndpoint(
-    SubmissionReader reader, SubmissionCheck check, JobService jobs, IHostApplicationLifetime lifetime, ILogger<JobSubmitEndpoint> logger)
+internal sealed class JobSubmitEndpoint(SubmissionReader reader, SubmissionCheck check, JobService jobs, IHostApplicationLifetime lifetime)
 {
     public async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> HandleAsync(HttpContext context)
     {
@@ -19,6 +18,13 @@ internal sealed partial class JobSubmitEndpoint(
             return refusal!;
         }
 
+        var keys = request.Headers["Idempotency-Key"];
+        if (keys.Count > 1)
+        {
+            return new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, "Idempotency-Key", "is there twice; send one"));
+        }
+
+        var idempotencyKey = keys is [{ } key] ? IdempotencyKey.OfRequest(key) : null;
         SubmitResult result;
         string model;
         var (draft, unreadable) = await reader.ReadAsync(request, context.RequestAborted);
@@ -29,8 +35,6 @@ internal sealed partial class JobSubmitEndpoint(
 
         using (draft)
         {
-            var idempotencyKey = request.Headers["Idempotency-Key"] is [{ } key] ? key : null;
-
             // Before any picture is looked at: a full queue is answered in microseconds.
             if (idempotencyKey is null && draft!.Model is { } named && jobs.RefuseUnseen(named) is { } unseen)
             {
@@ -49,14 +53,14 @@ internal sealed partial class JobSubmitEndpoint(
 
         return result.Status switch
         {
-            SubmitStatus.Accepted when wait > TimeSpan.Zero => await WaitAsync(context, result.Job!, wait, cancels: context.Request.Query["keep"] is not ["true" or "1"]),
+            SubmitStatus.Accepted when wait > TimeSpan.Zero => await WaitAsync(context, result.Job!, wait),
             SubmitStatus.Accepted => Accepted(jobs.Describe(result.Job!, result.Position)),
             SubmitStatus.Repeated => await RepeatAsync(context, result.Job!, wait),
             _ => SubmitProblems.Of(result, model),
         };
     }
 
-    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> WaitAsync(HttpContext context, JobRecord job, TimeSpan wait, bool cancels)
+    private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> WaitAsync(HttpContext context, JobRecord job, TimeSpan wait)
     {
         // A shutdown ends the wait, not the job: it goes on after the restart.
         using var either = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, lifetime.ApplicationStopping);
@@ -68,10 +72,9 @@ internal sealed partial class JobSubmitEndpoint(
         {
             return Accepted(jobs.Describe(job, position: null));
         }
-        catch (OperationCanceledException) when (cancels && context.RequestAborted.IsCancellationRequested)
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested && context.Request.Query["keep"] is not ["true" or "1"])
         {
-            LogLeft(logger, job.Id);
-            await jobs.CancelAsync(job.Id, CancellationToken.None);
+            await jobs.LeaveAsync(job);
             throw;
         }
     }
@@ -79,14 +82,11 @@ internal sealed partial class JobSubmitEndpoint(
     private async Task<Results<Reply<Job>, AcceptedReply<Job>, ProblemResult>> RepeatAsync(HttpContext context, JobRecord job, TimeSpan wait)
     {
         context.Response.Headers["Idempotency-Replayed"] = "true";
-        return wait <= TimeSpan.Zero || job.State.IsEnd() ? Answer(job) : await WaitAsync(context, job, wait, cancels: false);
+        return wait <= TimeSpan.Zero || job.State.IsEnd() ? Answer(job) : await WaitAsync(context, job, wait);
     }
 
     private Results<Reply<Job>, AcceptedReply<Job>, ProblemResult> Answer(JobRecord job) =>
         job.State.IsEnd() ? new Reply<Job>(jobs.Describe(job, position: null)) : Accepted(jobs.Describe(job, position: null));
 
     private static AcceptedReply<Job> Accepted(Job job) => new(job, $"/v1/jobs/{job.Id}");
-
-    [LoggerMessage(LogLevel.Debug, "The caller that waited for job {id} left; it is cancelled")]
-    private static partial void LogLeft(ILogger logger, string id);
 }

@@ -41,7 +41,7 @@ internal static class JobsRegistration
     {
         services.TryAddSingleton<SubmissionParts>();
         services.TryAddSingleton<SubmissionCheck>();
-        services.TryAddSingleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), p.GetRequiredService<TimeProvider>()));
+        services.TryAddSingleton(p => new InputFetcher(p.GetRequiredService<BodyBudget>(), p.GetRequiredService<MyelinOptions>(), p.GetRequiredService<TimeProvider>()));
         return services;
     }
 

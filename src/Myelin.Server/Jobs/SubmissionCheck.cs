@@ -10,15 +10,18 @@ using Myelin.Server.Web;
 namespace Myelin.Server.Jobs;
 
 /// <summary>
-/// Compares a draft with its model's contract, all errors at once. What passes is accepted as it is: a job that the
-/// gateway could have refused never takes a place in the queue.
+/// Compares a draft with its model's contract, all errors at once, whichever way it came: HTTP, Kafka, the image APIs.
+/// What passes is accepted as it is: a job that the gateway could have refused never takes a place in the queue.
 /// </summary>
 internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts parts, MyelinOptions options, TimeProvider time)
 {
+    /// <summary>PostgreSQL keeps no such text, and what runs networks often takes it for the end.</summary>
+    internal const string NoNul = "must not hold U+0000";
+
     private static readonly byte[] s_noParameters = "{}"u8.ToArray();
 
     public async ValueTask<(JobSubmission? Submission, ProblemResult? Refusal)> CheckAsync(
-        SubmissionDraft draft, string tenant, string? idempotencyKey, CancellationToken cancellationToken)
+        SubmissionDraft draft, string tenant, IdempotencyKey? idempotencyKey, CancellationToken cancellationToken)
     {
         if (FindModel(draft, out var refusal) is not { } contract)
         {
@@ -33,6 +36,10 @@ internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts par
             if (contract.Files.FirstOrDefault(f => f.Name == part.Name) is not { } spec)
             {
                 draft.Errors.Add("input." + SubmissionFields.Shown(part.Name), Unknown(contract));
+            }
+            else if (HoldsNul(part))
+            {
+                draft.Errors.Add("input." + part.Name, NoNul);
             }
             else if (await parts.ReadAsync(part, spec, draft, cancellationToken) is { } file)
             {
@@ -103,6 +110,11 @@ internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts par
 
         void Check(JsonElement parameters)
         {
+            if (SubmissionJson.FindNul(draft.Parameters.Span, "parameters") is { } field)
+            {
+                draft.Errors.Add(field, NoNul);
+            }
+
             foreach (var error in TaskContracts.Check(contract, parameters))
             {
                 draft.Errors.Add(error.Field, error.Message);
@@ -110,16 +122,24 @@ internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts par
         }
     }
 
-    private void CheckFields(SubmissionDraft draft, string? idempotencyKey)
+    private void CheckFields(SubmissionDraft draft, IdempotencyKey? idempotencyKey)
     {
+        foreach (var (field, text) in new[] { ("key", draft.Key), ("callback.url", draft.CallbackUrl), ("callback.secret", draft.CallbackSecret) })
+        {
+            if (text?.Contains('\0', StringComparison.Ordinal) == true)
+            {
+                draft.Errors.Add(field, NoNul);
+            }
+        }
+
         if (draft.Deadline <= time.GetUtcNow())
         {
             draft.Errors.Add("deadline", "lies in the past; name a time to come");
         }
 
-        if (idempotencyKey is not null && (idempotencyKey.Length is 0 or > Limits.KeyLength || idempotencyKey.Any(c => c is < ' ' or > '~')))
+        if (idempotencyKey?.Wrong is { } unusable)
         {
-            draft.Errors.Add("Idempotency-Key", $"must have 1 to {Limits.KeyLength} printable ASCII characters");
+            draft.Errors.Add(idempotencyKey.Field, unusable);
         }
 
         if (draft.CallbackUrl is { } url && CallbackTarget.Wrong(url, options.Webhooks.AllowPrivate) is { } wrong)
@@ -133,7 +153,7 @@ internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts par
         }
     }
 
-    private static JobSubmission Submission(SubmissionDraft draft, string tenant, string? idempotencyKey, ImmutableArray<SubmittedFile> files) => new()
+    private static JobSubmission Submission(SubmissionDraft draft, string tenant, IdempotencyKey? idempotencyKey, ImmutableArray<SubmittedFile> files) => new()
     {
         Tenant = tenant,
         Model = draft.Model!,
@@ -145,9 +165,14 @@ internal sealed class SubmissionCheck(ModelDirectory models, SubmissionParts par
         // Copied: the record outlives the body's buffer.
         Parameters = draft.Parameters.IsEmpty ? s_noParameters : draft.Parameters.ToArray(),
         Files = files,
-        IdempotencyKey = idempotencyKey,
+        IdempotencyKey = idempotencyKey?.Stored,
         TraceParent = Activity.Current?.Id,
     };
+
+    /// <summary>In whatever form it came; not of a file's own bytes.</summary>
+    private static bool HoldsNul(SubmissionPart part) =>
+        part.ContentType?.Contains('\0', StringComparison.Ordinal) == true
+        || (part.Form == PartForm.Json && SubmissionJson.FindNul(part.Content.Span, part.Name) is not null);
 
     private string Names() => models.List() is { Count: > 0 } list ? string.Join(", ", list.Select(m => m.Name).Take(50)) : "none yet";
 

@@ -25,9 +25,11 @@ internal sealed class SubmissionErrors
 
     public void Add(InputException fault) => Add(fault.Field, fault.Message, FaultMiddleware.TypeOf(fault.Code));
 
-    public ProblemResult ToResult() => new(Problems.Fields(_errors) switch
-    {
-        var p when _type is { } type && type != ProblemTypes.InvalidInput => Problems.Of(type, p.Detail!, _errors),
-        var p => p,
-    });
+    public ProblemResult ToResult() => new(
+        Problems.Fields(_errors) switch
+        {
+            var p when _type is { } type && type != ProblemTypes.InvalidInput => Problems.Of(type, p.Detail!, _errors),
+            var p => p,
+        },
+        _type == ProblemTypes.QueueFull ? SubmitProblems.Later : null);
 }

@@ -27,10 +27,6 @@ internal static class SubmissionFields
         {
             draft.Errors.Add("key", $"must have 1 to {Limits.KeyLength} characters, and has {text.Length}");
         }
-        else if (text?.Contains('\0', StringComparison.Ordinal) == true)
-        {
-            draft.Errors.Add("key", "must not hold U+0000");
-        }
         else
         {
             draft.Key = text;

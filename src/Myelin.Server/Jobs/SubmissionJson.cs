@@ -42,6 +42,39 @@ internal static class SubmissionJson
         }
     });
 
+    /// <summary>Where a text of JSON that was read before holds U+0000, as <paramref name="field"/> or a member of it; null where none does.</summary>
+    public static string? FindNul(ReadOnlySpan<byte> json, string field)
+    {
+        if (json.IndexOf(@"\u0000"u8) < 0)
+        {
+            return null; // JSON has no other way to write it
+        }
+
+        var reader = new Utf8JsonReader(json, s_options);
+        var member = field;
+        while (reader.Read())
+        {
+            if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.PropertyName))
+            {
+                continue;
+            }
+
+            var text = reader.GetString()!;
+            var holds = text.Contains('\0', StringComparison.Ordinal);
+            if (reader.TokenType == JsonTokenType.PropertyName && reader.CurrentDepth == 1)
+            {
+                member = holds ? field : $"{field}.{SubmissionFields.Shown(text)}";
+            }
+
+            if (holds)
+            {
+                return member;
+            }
+        }
+
+        return null;
+    }
+
     private static Problem? Guard(Memory<byte> json, SubmissionDraft draft, string where, Action<Memory<byte>, SubmissionDraft> read)
     {
         try

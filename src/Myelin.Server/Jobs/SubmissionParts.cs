@@ -28,6 +28,11 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
             var content = part.Form == PartForm.Bytes
                 ? new Content(part.ContentType, part.Content)
                 : await DecodeAsync(part.Content, field, draft, cancellationToken);
+            if (content is null)
+            {
+                return null;
+            }
+
             return spec.Kind == "file"
                 ? new SubmittedFile(part.Name, content.DeclaredType ?? "application/octet-stream", Stream(content.Bytes))
                 : ReadPicture(part.Name, field, content);
@@ -41,9 +46,17 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
 
     private static SubmittedFile ReadJson(SubmissionPart part, string field)
     {
-        if (part.Form == PartForm.Bytes && SubmissionJson.Check(part.Content) is { } problem)
+        if (part.Form == PartForm.Bytes)
         {
-            throw new InputException(field, problem.Detail!);
+            if (SubmissionJson.Check(part.Content) is { } problem)
+            {
+                throw new InputException(field, problem.Detail!);
+            }
+
+            if (SubmissionJson.FindNul(part.Content.Span, field) is not null)
+            {
+                throw new InputException(field, SubmissionCheck.NoNul);
+            }
         }
 
         return new SubmittedFile(part.Name, "application/json", Stream(part.Content));
@@ -67,13 +80,11 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
     }
 
     /// <summary>A picture in JSON: base64, a data URL, or an address where those are allowed.</summary>
-    private async ValueTask<Content> DecodeAsync(Memory<byte> json, string field, SubmissionDraft draft, CancellationToken cancellationToken)
+    private async ValueTask<Content?> DecodeAsync(Memory<byte> json, string field, SubmissionDraft draft, CancellationToken cancellationToken)
     {
         if (Url(json.Span) is { } url)
         {
-            var (type, bytes) = await fetcher.FetchAsync(url, field, cancellationToken);
-            draft.Own(bytes);
-            return new Content(type, bytes.Memory);
+            return await fetcher.FetchAsync(url, field, draft, cancellationToken) is var (type, bytes) ? new Content(type, bytes) : null;
         }
 
         if (json.Span[0] != (byte)'"')

@@ -76,7 +76,7 @@ internal sealed partial class JobsTopicIntake(
         }
 
         var key = Key(message);
-        var (checkedDraft, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, key, cancellationToken);
+        var (checkedDraft, refusal) = await check.CheckAsync(draft, options.OpenTopics.Tenant, key is null ? null : IdempotencyKey.OfMessage(key), cancellationToken);
         if (refusal is not null)
         {
             return await RefuseAsync(message, refusal.Problem, cancellationToken);
@@ -84,7 +84,6 @@ internal sealed partial class JobsTopicIntake(
 
         var submission = checkedDraft! with
         {
-            IdempotencyKey = OpenJobs.KeyPrefix + key,
             Callback = checkedDraft!.Callback ?? new JobCallback(WebhookTarget.Bus),
             TraceParent = message.Trace(),
         };

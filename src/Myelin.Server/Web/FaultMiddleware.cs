@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Microsoft.AspNetCore.Connections;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
@@ -63,7 +62,6 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } e => Problems.Of(ProblemTypes.MalformedRequest, e.Message),
         BadHttpRequestException e => Problems.OfStatus(e.StatusCode, ""),
         InputException e => Problems.Field(TypeOf(e.Code), e.Field, e.Message),
-        JsonException e => JsonFault.ToProblem(e),
         ModelException e => Problems.Of(ProblemTypes.ModelUnavailable, e.Message),
         ArtifactsFullException or StorageFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
         StorageUnavailableException => Problems.Of(

@@ -12,7 +12,7 @@ internal sealed class BusPost(IBus bus, JobService jobs, MyelinOptions options, 
 {
     public async Task<PostResult> SendAsync(JobRecord job, CancellationToken cancellationToken)
     {
-        var request = OpenJobs.Request(job);
+        var request = IdempotencyKey.Message(job);
         var headers = new Dictionary<string, string> { ["content-type"] = "application/json" };
         if (request is not null)
         {

@@ -78,7 +78,7 @@ public sealed class OutboundTests
         await using var source = await SourceAsync();
         await using var server = await RunningServer.StartAsync(
             o => o with { Input = o.Input with { AllowUrls = true, UrlHosts = "*", MaxBytes = 1 << 20, UrlTimeout = TimeSpan.FromSeconds(2) } },
-            services => services.Replace(ServiceDescriptor.Singleton(p => new InputFetcher(p.GetRequiredService<MyelinOptions>(), TimeProvider.System, allowPrivate: true))),
+            services => services.Replace(ServiceDescriptor.Singleton(p => new InputFetcher(p.GetRequiredService<BodyBudget>(), p.GetRequiredService<MyelinOptions>(), TimeProvider.System, allowPrivate: true))),
             worker: false);
 
         var response = await server.Http.PostAsync("/v1/jobs", Http.Json($$$"""{"model":"faces","input":{"image":"{{{source.Urls.First()}}}{{{path}}}"}}"""));
@@ -88,6 +88,32 @@ public sealed class OutboundTests
         {
             (await response.ReadProblemAsync()).Errors!["input.image"].ShouldContain(reason);
         }
+    }
+
+    /// <summary>A small request may bring as much as the largest body.</summary>
+    [Fact]
+    public async Task Url_OtherInputsTakeTheMemory_IsNotFetchedAndRefusedWithARetry()
+    {
+        var asked = 0;
+        await using var source = await SourceAsync(() => asked++);
+        await using var server = await RunningServer.StartAsync(
+            o => o with { Input = o.Input with { AllowUrls = true, UrlHosts = "*", MaxBytes = 1 << 20, BufferBytes = 1 << 20, UrlTimeout = TimeSpan.FromSeconds(1) } },
+            services => services.Replace(ServiceDescriptor.Singleton(p => new InputFetcher(p.GetRequiredService<BodyBudget>(), p.GetRequiredService<MyelinOptions>(), TimeProvider.System, allowPrivate: true))),
+            worker: false);
+        var body = $$$"""{"model":"faces","input":{"image":"{{{source.Urls.First()}}}/photo.jpg"}}""";
+
+        using (await server.Get<BodyBudget>().AcquireAsync(1 << 20, TestContext.Current.CancellationToken))
+        {
+            var refused = await server.Http.PostAsync("/v1/jobs", Http.Json(body));
+
+            refused.StatusCode.ShouldBe(HttpStatusCode.TooManyRequests);
+            refused.Headers.RetryAfter.ShouldNotBeNull();
+            (await refused.ReadProblemAsync()).Errors!["input.image"].ShouldContain("input.bufferBytes");
+            asked.ShouldBe(0);
+        }
+
+        (await server.Http.PostAsync("/v1/jobs", Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.Accepted);
+        (await server.Http.PostAsync("/v1/jobs", Http.Json(body))).StatusCode.ShouldBe(HttpStatusCode.Accepted, "the memory came back");
     }
 
     [Fact]
@@ -100,13 +126,17 @@ public sealed class OutboundTests
         problem.Errors!["input.image"].ShouldContain("pictures.example");
     }
 
-    private static async Task<WebApplication> SourceAsync()
+    private static async Task<WebApplication> SourceAsync(Action? asked = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Logging.ClearProviders();
         var app = builder.Build();
-        app.MapGet("/photo.jpg", () => Results.Bytes(Pictures.Jpeg(), "image/jpeg"));
+        app.MapGet("/photo.jpg", () =>
+        {
+            asked?.Invoke();
+            return Results.Bytes(Pictures.Jpeg(), "image/jpeg");
+        });
         app.MapGet("/moved", () => Results.Redirect("/photo.jpg"));
         app.MapGet("/page", () => Results.Text("<html>", "text/html"));
         app.MapGet("/slow", async (CancellationToken token) => await Task.Delay(Timeout.Infinite, token));

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using Myelin.Server.Jobs;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -62,6 +63,40 @@ public sealed class A1111Tests(TinyDiffusion tiny) : IClassFixture<TinyDiffusion
     }
 
     [Fact]
+    public async Task TextToImage_LineBreaksAndTheTaskIsSentAgain_GivesItsPictures()
+    {
+        var request = new { prompt = "long", steps = 40, width = 128, height = 128, force_task_id = Guid.NewGuid().ToString() };
+        var server = tiny.Require();
+        using var cut = new CancellationTokenSource();
+        var lost = server.Http.PostAsJsonAsync("/sdapi/v1/txt2img", request, cut.Token);
+        string id;
+        do
+        {
+            var progress = JsonNode.Parse(await server.Http.GetStringAsync(new Uri("/sdapi/v1/progress", UriKind.Relative), TestContext.Current.CancellationToken))!;
+            id = progress["state"]!["job"]!.GetValue<string>();
+        }
+        while (id.Length == 0 && !lost.IsCompleted);
+
+        await cut.CancelAsync();
+        await Should.ThrowAsync<OperationCanceledException>(lost);
+        await Wait.UntilAsync(() => !server.Get<JobEvents>().IsWatched(id));
+
+        (await PostAsync("/sdapi/v1/txt2img", request))["images"]!.AsArray().Count.ShouldBe(1);
+    }
+
+    [Theory]
+    [InlineData("a\\u0000b")]
+    [InlineData("ä")]
+    public async Task TextToImage_TaskIdThatIsNoKey_Is400AndNamesIt(string id)
+    {
+        using var content = new StringContent($$"""{"prompt":"x","steps":1,"force_task_id":"{{id}}"}""", System.Text.Encoding.UTF8, "application/json");
+        using var response = await tiny.Require().Http.PostAsync(new Uri("/sdapi/v1/txt2img", UriKind.Relative), content, TestContext.Current.CancellationToken);
+
+        response.StatusCode.ShouldBe(HttpStatusCode.BadRequest);
+        (await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)).ShouldContain("force_task_id");
+    }
+
+    [Fact]
     public async Task Interrupt_WhileItRuns_EndsTheCallWithoutPictures()
     {
         var server = tiny.Require();
@@ -84,6 +119,7 @@ public sealed class A1111Tests(TinyDiffusion tiny) : IClassFixture<TinyDiffusion
 
     [Theory]
     [InlineData("""{"prompt":"x","sampler_name":"No such"}""", 400)]
+    [InlineData("""{"prompt":"x\u0000","steps":1}""", 400)]
     [InlineData("""{"prompt":"x","steps":0}""", 400)]
     [InlineData("""{"prompt":"x","width":63}""", 400)]
     [InlineData("""{"prompt":"x","override_settings":{"sd_model_checkpoint":"none"}}""", 404)]
