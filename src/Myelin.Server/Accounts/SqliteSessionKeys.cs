@@ -12,7 +12,7 @@ internal sealed class SqliteSessionKeys : IKeyStore, IAsyncDisposable
 
     public SqliteSessionKeys(string path, TimeProvider time)
     {
-        _session = SqliteSession.Open(path, writer: true);
+        _session = SqliteSession.Open(path, writer: true, static _ => { });
         Migrations.Run(_session, time);
     }
 

@@ -24,5 +24,9 @@ internal sealed class StorageInstruments : IDisposable
     public void ObserveClock(Func<TimeSpan> offset) => _meter.CreateObservableGauge(
         "myelin.storage.clock_offset", () => offset().TotalSeconds, "s", "What is added to this machine's clock to have the database's.");
 
+    /// <summary>Shows the prepared statements that are kept: few, and always the same.</summary>
+    public void ObserveStatements(Func<int> statements) => _meter.CreateObservableGauge(
+        "myelin.storage.statements", statements, "{statement}", "Prepared statements kept, over all connections.");
+
     public void Dispose() => _meter.Dispose();
 }

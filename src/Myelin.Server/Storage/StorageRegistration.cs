@@ -59,9 +59,13 @@ internal static class StorageRegistration
         return PostgresJobStore.OpenAsync(Settings(options), options.CoordinatorLease, all.Jobs.Retention, context, stopping).GetAwaiter().GetResult();
     }
 
-    private static SqliteJobStore OpenSqlite(IServiceProvider provider) => SqliteJobStore.Open(
-        Path.GetFullPath(provider.GetRequiredService<MyelinOptions>().Data),
-        provider.GetRequiredService<TimeProvider>(),
-        provider.GetRequiredService<MyelinOptions>().Jobs.Retention,
-        provider.GetRequiredService<StorageInstruments>().Committed);
+    private static SqliteJobStore OpenSqlite(IServiceProvider provider)
+    {
+        var options = provider.GetRequiredService<MyelinOptions>();
+        var instruments = provider.GetRequiredService<StorageInstruments>();
+        var store = SqliteJobStore.Open(
+            Path.GetFullPath(options.Data), provider.GetRequiredService<TimeProvider>(), options.Jobs.Retention, instruments.Committed);
+        instruments.ObserveStatements(() => store.Database.Statements);
+        return store;
+    }
 }

@@ -46,6 +46,30 @@ public abstract class JobStoreConformance : IAsyncLifetime
     /// <summary>Makes the database what it was before a migration, and opens it again.</summary>
     private protected abstract ValueTask<IJobStore> BeforeMigrationAsync(string sql, int number);
 
+    /// <summary>Prepared statements that the store's connections keep.</summary>
+    private protected abstract ValueTask<int> StatementsAsync();
+
+    [Fact]
+    public async Task List_TenThousandTimes_KeepsTheNumberOfStatements()
+    {
+        await InsertAsync(NewJob());
+        JobFilter[] filters = [.. from tenant in new[] { null, "t" } from model in new[] { null, "m" } from state in new JobState?[] { null, JobState.Queued, JobState.Running } select new JobFilter(tenant, model, state)];
+        async Task ListAsync(int times)
+        {
+            for (var i = 0; i < times; i++)
+            {
+                await Store.ListAsync(filters[i % filters.Length], i % 2 == 0 ? null : "zzz", 1, Token);
+            }
+        }
+
+        await ListAsync(1000);
+        await StatementsAsync(); // PostgreSQL keeps this question too
+        var warm = await StatementsAsync();
+        await ListAsync(10_000);
+
+        (await StatementsAsync()).ShouldBeInRange(1, warm);
+    }
+
     [Fact]
     public async Task Insert_EveryField_IsReadBack()
     {

@@ -25,6 +25,9 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
         _store.QueueDepth("m").ShouldBe(1);
     }
 
+    private protected override async ValueTask<int> StatementsAsync() => (await _store!.Pool.QueryAsync(
+        Repeat.Harmless, "SELECT count(*)::integer FROM pg_prepared_statements", static _ => { }, static row => row.GetInt32(0), Token))[0];
+
     private protected override async ValueTask<IJobStore> OpenAsync()
     {
         var database = await fixture.GetAsync();

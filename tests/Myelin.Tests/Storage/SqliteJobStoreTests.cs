@@ -58,6 +58,28 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
         Store.QueueDepth("m").ShouldBe(0);
     }
 
+    [Fact]
+    public async Task Prepare_TextsBuiltPerCall_StayWithinTheBoundAndAnswer()
+    {
+        for (var i = 0; i < 1000; i++)
+        {
+            var sum = await _store!.Database.ReadAsync(
+                session =>
+                {
+                    using var row = session.Prepare($"SELECT {i} + ?1");
+                    row.Bind(1, 1);
+                    row.Step();
+                    return row.Int64(0);
+                },
+                Token);
+            sum.ShouldBe(i + 1);
+        }
+
+        _store!.Database.Statements.ShouldBeLessThan(6 * SqliteStatements.Most);
+    }
+
+    private protected override ValueTask<int> StatementsAsync() => ValueTask.FromResult(_store!.Database.Statements);
+
     private protected override ValueTask<IJobStore> OpenAsync()
     {
         _store = SqliteJobStore.Open(_folder.Path, Time, Retention, _ => { });

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Storage.Sqlite;
@@ -13,10 +14,14 @@ internal sealed class SqliteDatabase : IAsyncDisposable
 
     private readonly DataLock _lock;
     private readonly SqliteReaders _readers;
+    private readonly StrongBox<int> _statements;
     private bool _disposed;
 
-    private SqliteDatabase(DataLock dataLock, SqliteWriter writer, SqliteReaders readers) =>
-        (_lock, Writer, _readers) = (dataLock, writer, readers);
+    private SqliteDatabase(DataLock dataLock, SqliteWriter writer, SqliteReaders readers, StrongBox<int> statements) =>
+        (_lock, Writer, _readers, _statements) = (dataLock, writer, readers, statements);
+
+    /// <summary>Prepared statements kept, over all connections.</summary>
+    public int Statements => Volatile.Read(ref _statements.Value);
 
     public SqliteWriter Writer { get; }
 
@@ -34,12 +39,14 @@ internal sealed class SqliteDatabase : IAsyncDisposable
         try
         {
             var path = Path.Combine(folder, "myelin.db");
-            session = SqliteSession.Open(path, writer: true);
+            var statements = new StrongBox<int>();
+            SqliteSession Connect(bool writes) => SqliteSession.Open(path, writes, change => Interlocked.Add(ref statements.Value, change));
+            session = Connect(writes: true);
             Migrations.Run(session, time);
             prepare(session);
-            var writer = new SqliteWriter(session, () => SqliteSession.Open(path, writer: true));
-            var readers = new SqliteReaders(Readers, () => SqliteSession.Open(path, writer: false));
-            return new SqliteDatabase(dataLock, writer, readers);
+            var writer = new SqliteWriter(session, () => Connect(writes: true));
+            var readers = new SqliteReaders(Readers, () => Connect(writes: false));
+            return new SqliteDatabase(dataLock, writer, readers, statements);
         }
         catch
         {

@@ -10,6 +10,14 @@ namespace Myelin.Server.Storage.Sqlite;
 /// </summary>
 internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncDisposable
 {
+    private const string Filtered =
+        "(?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4) ORDER BY id DESC LIMIT ?5";
+
+    private const string List = $"SELECT {JobColumns.Names} FROM jobs WHERE {Filtered}";
+
+    /// <summary>Few jobs run, and pollers ask for them: the partial index answers without a walk through all that is remembered.</summary>
+    private const string ListRunning = $"SELECT {JobColumns.Names} FROM jobs INDEXED BY jobs_running WHERE state = 1 AND {Filtered}";
+
     private readonly QueueDepths _depths = new();
     private readonly TimeSpan _retention;
 
@@ -71,14 +79,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         Database.ReadAsync(
             session =>
             {
-                // Few jobs run, and pollers ask for them: the partial index answers without a walk through all that is remembered.
-                var running = filter.State == JobState.Running ? "INDEXED BY jobs_running WHERE state = 1 AND" : "WHERE";
-                using var rows = session.Prepare(
-                    $"""
-                    SELECT {JobColumns.Names} FROM jobs
-                    {running} (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4)
-                    ORDER BY id DESC LIMIT ?5
-                    """);
+                using var rows = session.Prepare(filter.State == JobState.Running ? ListRunning : List);
                 rows.Bind(1, before);
                 rows.Bind(2, filter.Tenant);
                 rows.Bind(3, filter.Model);

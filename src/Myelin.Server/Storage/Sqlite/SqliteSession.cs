@@ -10,9 +10,9 @@ namespace Myelin.Server.Storage.Sqlite;
 internal sealed class SqliteSession : IDisposable
 {
     private readonly sqlite3 _connection;
-    private readonly Dictionary<string, sqlite3_stmt> _statements = new(ReferenceEqualityComparer.Instance);
+    private readonly SqliteStatements _statements;
 
-    private SqliteSession(sqlite3 connection) => _connection = connection;
+    private SqliteSession(sqlite3 connection, Action<int> kept) => (_connection, _statements) = (connection, new SqliteStatements(Compile, kept));
 
     /// <summary>True while a transaction is open; SQLite closes one by itself on some faults (full disk).</summary>
     public bool InTransaction => raw.sqlite3_get_autocommit(_connection) == 0;
@@ -23,7 +23,10 @@ internal sealed class SqliteSession : IDisposable
     /// <summary>Key of the row inserted last.</summary>
     public long LastRowId => raw.sqlite3_last_insert_rowid(_connection);
 
-    public static SqliteSession Open(string path, bool writer)
+    /// <param name="path">The database's file.</param>
+    /// <param name="writer">False: it only reads.</param>
+    /// <param name="kept">Told of every prepared statement that is kept or let go.</param>
+    public static SqliteSession Open(string path, bool writer, Action<int> kept)
     {
         Batteries_V2.Init();
         if (writer)
@@ -33,7 +36,7 @@ internal sealed class SqliteSession : IDisposable
 
         const int flags = raw.SQLITE_OPEN_READWRITE | raw.SQLITE_OPEN_CREATE | raw.SQLITE_OPEN_NOMUTEX;
         var code = raw.sqlite3_open_v2(path, out var connection, flags, null);
-        var session = new SqliteSession(connection);
+        var session = new SqliteSession(connection, kept);
         try
         {
             session.Check(code, "open " + path);
@@ -58,20 +61,8 @@ internal sealed class SqliteSession : IDisposable
     /// <summary>Runs statements without parameters or rows.</summary>
     public void Execute(string sql) => Check(raw.sqlite3_exec(_connection, sql), sql);
 
-    /// <summary>
-    /// A cursor on a statement kept for the life of the session. <paramref name="sql"/> must be a constant: it is told
-    /// apart by reference.
-    /// </summary>
-    public SqliteCursor Prepare(string sql)
-    {
-        if (!_statements.TryGetValue(sql, out var statement))
-        {
-            statement = Compile(sql);
-            _statements.Add(sql, statement);
-        }
-
-        return new SqliteCursor(this, statement);
-    }
+    /// <summary>A cursor on a statement that is kept: values are bound, never written into <paramref name="sql"/>.</summary>
+    public SqliteCursor Prepare(string sql) => new(this, _statements.Get(sql));
 
     public void Check(int code, string doing)
     {
@@ -83,12 +74,7 @@ internal sealed class SqliteSession : IDisposable
 
     public void Dispose()
     {
-        foreach (var statement in _statements.Values)
-        {
-            statement.Dispose();
-        }
-
-        _statements.Clear();
+        _statements.Dispose();
         _connection.Dispose();
     }
 
