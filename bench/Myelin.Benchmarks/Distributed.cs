@@ -5,7 +5,6 @@ using System.Text.Json;
 using Confluent.Kafka;
 using Confluent.Kafka.Admin;
 using Myelin.Protocol;
-using Myelin.Server.Bus.Kafka;
 using Myelin.Testing;
 
 namespace Myelin.Benchmarks;
@@ -68,7 +67,6 @@ internal static class Distributed
 
     private static async Task<(double Rate, double[] Trips)> RawKafkaAsync(string bootstrap)
     {
-        KafkaLibrary.Load();
         using var admin = new AdminClientBuilder(new AdminClientConfig { BootstrapServers = bootstrap }).Build();
         await admin.CreateTopicsAsync([new TopicSpecification { Name = "raw", NumPartitions = 1, ReplicationFactor = 1 }]);
         using var producer = new ProducerBuilder<Null, byte[]>(new ProducerConfig { BootstrapServers = bootstrap, Acks = Acks.All, EnableIdempotence = true, LingerMs = 0 }).Build();

@@ -8,7 +8,7 @@ if (args is ["sidecar", var folder])
 
 var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
-    ["jobs"] = ("durable accepts, submit → result, pictures per second", Jobs.RunAsync),
+    ["jobs"] = ("durable accepts, submit → result, pictures per second; [accepts] [refusals] [latency] [pictures]", () => Jobs.RunAsync(args[1..])),
     ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
     ["distributed"] = ("embedded, PostgreSQL, PostgreSQL + Kafka with 1, 2, 4 workers; 100,000 queued jobs; [engines] [deployments] [queue]", () => Distributed.RunAsync(args[1..])),
     ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),

@@ -2,9 +2,9 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 
-# librdkafka: Kafka. A font: labels on pictures. curl: the health check.
+# A font: labels on pictures. curl: the health check.
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates curl fonts-dejavu-core librdkafka1 tini \
+ && apt-get install -y --no-install-recommends ca-certificates curl fonts-dejavu-core tini \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --system --gid 10001 myelin && useradd --system --uid 10001 --gid myelin --home-dir /data --shell /usr/sbin/nologin myelin \
  && install -d -o myelin -g myelin /models /run/myelin && install -d -m 700 -o myelin -g myelin /data

@@ -12,10 +12,9 @@ public sealed partial class ArchitectureTests
     private static readonly Dictionary<string, string[]> s_mayReference = new()
     {
         ["Myelin.Protocol"] = [],
-        ["OnnxRuntime"] = [],
         ["Myelin.Client"] = ["Myelin.Protocol"],
         ["Myelin.Cli"] = ["Myelin.Client"],
-        ["Myelin.Inference"] = ["Myelin.Protocol", "OnnxRuntime"],
+        ["Myelin.Inference"] = ["Myelin.Protocol"],
         ["Myelin.Sidecar"] = ["Myelin.Protocol", "Myelin.Inference"],
         ["Myelin.Server"] = ["Myelin.Inference"],
     };

@@ -12,33 +12,24 @@ public static partial class OnnxEnvironment
     private static readonly Lazy<string> s_version = new(Create);
 
     /// <summary>Turns telemetry off, loads the library and creates the environment, once. Safe to repeat from any thread.</summary>
-    /// <returns>The library's version, such as <c>1.29.0</c>.</returns>
-    /// <exception cref="DllNotFoundException">The library named by <see cref="OnnxOptions.LibraryVariable"/> or beside the program does not load.</exception>
+    /// <returns>The library's version, such as <c>1.31.1</c>.</returns>
+    /// <exception cref="DllNotFoundException">The library named by <see cref="OnnxOptions.LibraryVariable"/> does not load.</exception>
     public static string Initialise() => s_version.Value;
 
     private static string Create()
     {
         DisableTelemetry();
 
-        // The binding's own resolver searches many places; ours knows the one, or the one the operator named.
-        OrtEnv.DisableDllImportResolver = true;
-        NativeLibrary.SetDllImportResolver(typeof(OrtEnv).Assembly, (name, assembly, search) => name == "onnxruntime" ? Resolve(assembly, search) : 0);
+        if (OnnxOptions.Library is { } named)
+        {
+            OrtEnv.DisableDllImportResolver = true;
+            NativeLibrary.SetDllImportResolver(typeof(OrtEnv).Assembly, (name, _, _) => name.Contains("onnxruntime", StringComparison.Ordinal) ? NativeLibrary.Load(named) : 0);
+        }
 
         var options = new EnvironmentCreationOptions { logId = "myelin", logLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         var environment = OrtEnv.CreateInstanceWithOptions(ref options);
         environment.DisableTelemetryEvents();
         return environment.GetVersionString();
-    }
-
-    private static nint Resolve(System.Reflection.Assembly assembly, DllImportSearchPath? search)
-    {
-        if (OnnxOptions.Library is { } named)
-        {
-            return NativeLibrary.Load(named);
-        }
-
-        var beside = Path.Combine(AppContext.BaseDirectory, "libonnxruntime.so");
-        return File.Exists(beside) ? NativeLibrary.Load(beside) : NativeLibrary.Load("libonnxruntime.so", assembly, search);
     }
 
     // Environment.SetEnvironmentVariable changes .NET's copy only; native code reads the process's real environment.

@@ -16,14 +16,7 @@ internal static class KafkaRegistration
         .AddSingleton<EmbeddedBus>()
         .AddSingleton<IBus>(Choose);
 
-    private static IBus Choose(IServiceProvider provider)
-    {
-        if (provider.GetRequiredService<MyelinOptions>().Bus.Kafka.Bootstrap.Length == 0)
-        {
-            return provider.GetRequiredService<EmbeddedBus>();
-        }
-
-        KafkaLibrary.Load();
-        return provider.GetRequiredService<KafkaBus>();
-    }
+    private static IBus Choose(IServiceProvider provider) => provider.GetRequiredService<MyelinOptions>().Bus.Kafka.Bootstrap.Length == 0
+        ? provider.GetRequiredService<EmbeddedBus>()
+        : provider.GetRequiredService<KafkaBus>();
 }

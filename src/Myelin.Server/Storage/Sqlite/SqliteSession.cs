@@ -12,6 +12,8 @@ internal sealed class SqliteSession : IDisposable
     private readonly sqlite3 _connection;
     private readonly SqliteStatements _statements;
 
+    static SqliteSession() => Batteries_V2.Init();
+
     private SqliteSession(sqlite3 connection, Action<int> kept) => (_connection, _statements) = (connection, new SqliteStatements(Compile, kept));
 
     /// <summary>True while a transaction is open; SQLite closes one by itself on some faults (full disk).</summary>
@@ -28,7 +30,6 @@ internal sealed class SqliteSession : IDisposable
     /// <param name="kept">Told of every prepared statement that is kept or let go.</param>
     public static SqliteSession Open(string path, bool writer, Action<int> kept)
     {
-        Batteries_V2.Init();
         if (writer)
         {
             MakePrivate(path);

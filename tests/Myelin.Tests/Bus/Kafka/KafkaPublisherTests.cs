@@ -132,6 +132,6 @@ public sealed class KafkaPublisherTests
         _ = BreakClient(native.DangerousGetHandle(), 45, Encoding.ASCII.GetBytes("broken by a test\0")); // OUT_OF_ORDER_SEQUENCE_NUMBER
     }
 
-    [DllImport("librdkafka.so.1", EntryPoint = "rd_kafka_test_fatal_error")]
+    [DllImport("librdkafka", EntryPoint = "rd_kafka_test_fatal_error")]
     private static extern int BreakClient(nint client, int error, byte[] reason);
 }
