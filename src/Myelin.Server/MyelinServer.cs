@@ -1,12 +1,17 @@
+using System.Net.Sockets;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Server.Accounts;
+using Myelin.Server.Artifacts.S3;
+using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
 using Myelin.Server.Images;
 using Myelin.Server.Inference;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Models;
 using Myelin.Server.Models.Catalogue;
 using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Streams;
 using Myelin.Server.Telemetry;
 using Myelin.Server.Web;
@@ -58,6 +63,11 @@ internal static class MyelinServer
 
             return 0;
         }
+        catch (SocketException e)
+        {
+            await Console.Error.WriteLineAsync($"{options.Urls}: {e.Message}; is that an address of this machine, and may this user have its port?");
+            return 1;
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             // The address or a folder is taken or not ours: the message tells the cure, the stack would hide it.
@@ -65,6 +75,13 @@ internal static class MyelinServer
             return 1;
         }
     }
+
+    /// <summary>What cannot work together of settings that were read, each with key and cure.</summary>
+    public static IEnumerable<string> Errors(MyelinOptions options) =>
+    [
+        .. WorkerDoor.Errors(options), .. SharedSecret.Errors(options), .. PriorityWeights.Errors(options),
+        .. PostgresSources.Errors(options), .. KafkaClient.Errors(options), .. S3Artifacts.Errors(options),
+    ];
 
     /// <summary>The whole application, not yet started. Tests use it to run a server in their own process.</summary>
     public static WebApplication Build(MyelinOptions options) => Build(options, static _ => { });
@@ -81,7 +98,7 @@ internal static class MyelinServer
             EnvironmentName = Environments.Production,
         });
         var door = WorkerDoor.Of(options);
-        builder.WebHost.UseUrls([.. options.Urls.Split(',', ';'), .. door.Urls()]);
+        builder.WebHost.UseUrls([.. options.Urls.Split([',', ';'], StringSplitOptions.TrimEntries), .. door.Urls()]);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(door.Mark));
         builder.Logging.AddMyelinLogging(options.Telemetry);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + TimeSpan.FromSeconds(5));

@@ -2,7 +2,6 @@ using Myelin.Server;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Models;
-using Myelin.Server.Workers.Calls;
 
 if (args is ["--help" or "-h" or "help", ..] || args.Contains("--help"))
 {
@@ -24,7 +23,7 @@ if (args is ["model", .. var modelArgs])
 var flags = args is ["serve", .. var rest] ? rest : args;
 var keysArgs = args is ["keys", .. var words] ? words : null;
 var (options, errors) = OptionsReader.Read(keysArgs is null ? flags : [], Environment.GetEnvironmentVariable);
-string[] wrong = [.. errors, .. WorkerDoor.Errors(options), .. SharedSecret.Errors(options)];
+string[] wrong = [.. errors, .. MyelinServer.Errors(options)];
 if (wrong.Length > 0)
 {
     await Console.Error.WriteLineAsync(string.Join(Environment.NewLine, wrong));

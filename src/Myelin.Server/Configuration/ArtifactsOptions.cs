@@ -18,9 +18,11 @@ internal sealed record S3Options
     public bool CreateBucket { get; init; }
 
     [Description("Address of an S3 server, such as http://s3:9000. Empty = AWS in artifacts.s3.region.")]
+    [Form(Form.Server)]
     public string Endpoint { get; init; } = "";
 
     [Description("Region that requests are signed for.")]
+    [Form(Form.Region)]
     public string Region { get; init; } = "us-east-1";
 
     [Description("Access key. Empty = what the machine has (AWS environment variables, profile, instance role).")]
@@ -48,6 +50,7 @@ internal sealed record S3Options
     public int Retries { get; init; } = 3;
 
     [Description("Address of the S3 server as clients reach it, for the links of ?redirect=true; empty = artifacts.s3.endpoint.")]
+    [Form(Form.Server)]
     public string LinkEndpoint { get; init; } = "";
 
     [Description("How long a link of ?redirect=true reads its blob.")]

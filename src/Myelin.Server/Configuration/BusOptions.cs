@@ -12,6 +12,7 @@ internal sealed record BusOptions
 internal sealed record KafkaOptions
 {
     [Description("Kafka brokers, host:port, comma-separated. Empty = the bus inside this process.")]
+    [Form(Form.Brokers)]
     public string Bootstrap { get; init; } = "";
 
     [Description("Put before the name of every topic and group, so that installations share a cluster; such as staging.")]
@@ -47,9 +48,11 @@ internal sealed record KafkaOptions
     public TimeSpan BufferTime { get; init; } = TimeSpan.FromSeconds(30);
 
     [Description("Largest message; topics that the server creates take it.")]
+    [Range(1000d, 1_000_000_000d)]
     public long MaxMessageBytes { get; init; } = 8L << 20;
 
     [Description("Bytes kept of each partition of topics that the server creates; beyond that the oldest messages go, read or not. -1 = no limit.")]
+    [Range(-1d, long.MaxValue)]
     public long RetentionBytes { get; init; } = 1L << 30;
 
     [Description("Startable jobs of one priority class that a worker holds; beyond that its partitions are paused.")]
@@ -71,9 +74,11 @@ internal sealed record KafkaOptions
     public string Password { get; init; } = "";
 
     [Description("File with the SASL password.")]
+    [Form(Form.File)]
     public string PasswordFile { get; init; } = "";
 
     [Description("File with the certificate authorities (PEM) that brokers are checked against. Default: the system's.")]
+    [Form(Form.File)]
     public string CaFile { get; init; } = "";
 
     /// <summary>Never the password.</summary>

@@ -7,6 +7,7 @@ namespace Myelin.Server.Configuration;
 internal sealed record ClusterOptions
 {
     [Description("Secret that gateways show to workers, at least 16 characters, the same everywhere. Needed where worker.listen is not loopback. Set it in the environment.")]
+    [Form(Form.HeaderSecret)]
     public string Key { get; init; } = "";
 
     /// <summary>Never the key.</summary>

@@ -11,6 +11,7 @@ namespace Myelin.Server.Configuration;
 internal sealed record MyelinOptions
 {
     [Description("Address to listen on. Anything but loopback needs API keys or --insecure.")]
+    [Form(Form.Listen)]
     public string Urls { get; init; } = "http://127.0.0.1:8080";
 
     [Description("Roles of this process: gateway (the API), worker (runs jobs), coordinator (upkeep), comma-separated.")]
@@ -32,9 +33,11 @@ internal sealed record MyelinOptions
     public bool RequireKeys { get; init; }
 
     [Description("Host names the server answers to, beside loopback and the listen address, comma-separated. Guards against DNS rebinding.")]
+    [Form(Form.Hosts)]
     public string AllowedHosts { get; init; } = "";
 
     [Description("Origins whose pages may call the API, comma-separated. The server's own page always may.")]
+    [Form(Form.Origins)]
     public string AllowedOrigins { get; init; } = "";
 
     public StorageOptions Storage { get; init; } = new();
@@ -103,12 +106,15 @@ internal sealed record JobsOptions
     public int MaxAttempts { get; init; } = 3;
 
     [Description("First back-off between attempts; doubles each time, with jitter.")]
+    [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
     public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(1);
 
     [Description("How long results and artifacts are kept after the end.")]
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
     public TimeSpan Retention { get; init; } = TimeSpan.FromHours(24);
 
     [Description("How long a purged job is remembered, answering 410, before it is unknown.")]
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
     public TimeSpan Remember { get; init; } = TimeSpan.FromDays(7);
 
     [Description("How often the coordinator looks for lost leases, deadlines, retention.")]
@@ -141,15 +147,19 @@ internal sealed record WorkerOptions
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(15);
 
     [Description("Address for synchronous calls from gateways on other machines, http://0.0.0.0:8081. Anything but loopback needs cluster.key. Empty = only from this machine.")]
+    [Form(Form.Listen)]
     public string Listen { get; init; } = "";
 
     [Description("Address that gateways are told, http://host:port. Default: worker.listen, with this machine's name where it is 0.0.0.0.")]
+    [Form(Form.Server)]
     public string Address { get; init; } = "";
 
     [Description("How long the models of a worker that fell silent stay known: jobs for them are taken and wait.")]
+    [Range(typeof(TimeSpan), "00:00:00", "3650.00:00:00")]
     public TimeSpan Remember { get; init; } = TimeSpan.FromHours(24);
 
     [Description("Longest run of one attempt.")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "24.00:00:00")]
     public TimeSpan AttemptTimeout { get; init; } = TimeSpan.FromMinutes(30);
 
     [Description("How long a shutdown waits for running jobs before they go back to the queue.")]
@@ -170,6 +180,7 @@ internal sealed record InputOptions
     public int MinBytesPerSecond { get; init; } = 16 << 10;
 
     [Description("Longest wait for an input by URL.")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00")]
     public TimeSpan UrlTimeout { get; init; } = TimeSpan.FromSeconds(20);
 
     [Description("Largest picture in megapixels, checked in its header before decoding.")]
@@ -180,6 +191,7 @@ internal sealed record InputOptions
     public bool AllowUrls { get; init; }
 
     [Description("Hosts that inputs by URL may come from, comma-separated; * = any public host, empty = none.")]
+    [Form(Form.AnyHosts)]
     public string UrlHosts { get; init; } = "";
 }
 
@@ -189,12 +201,15 @@ internal sealed record WebhookOptions
     public bool AllowPrivate { get; init; }
 
     [Description("Attempts before a delivery is given up.")]
+    [Range(1, 1000)]
     public int MaxAttempts { get; init; } = 8;
 
     [Description("First back-off; doubles each time, with jitter.")]
+    [Range(typeof(TimeSpan), "00:00:00", "1.00:00:00")]
     public TimeSpan RetryDelay { get; init; } = TimeSpan.FromSeconds(2);
 
     [Description("Longest wait for an answer.")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "01:00:00")]
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(10);
 
     [Description("Signs deliveries whose submission brought no secret, at least 16 characters, the same for all processes. Empty = made, in webhook-secret of the data folder. Set it in the environment.")]
@@ -214,12 +229,14 @@ internal sealed record RuntimeOptions
     public long MemoryBudget { get; init; } = 4L << 30;
 
     [Description("Another libonnxruntime.so, such as a CUDA build.")]
+    [Form(Form.File)]
     public string? Library { get; init; }
 }
 
 internal sealed record TelemetryOptions
 {
     [Description("OTLP endpoint for traces; none = no traces leave the process.")]
+    [Form(Form.Collector)]
     public string? OtlpEndpoint { get; init; }
 
     [Description("Log format: text or json.")]
@@ -231,6 +248,7 @@ internal sealed record TelemetryOptions
     public string LogLevel { get; init; } = "Information";
 
     [Description("Secret that opens /metrics and nothing else, at least 16 characters, besides keys of scope metrics. It works while the database is away. Set it in the environment.")]
+    [Form(Form.HeaderSecret)]
     public string MetricsKey { get; init; } = "";
 
     /// <summary>Never the key.</summary>

@@ -51,6 +51,12 @@ internal static class OptionsReader
     {
         try
         {
+            if (!System.IO.File.Exists(path))
+            {
+                errors.Add($"{variable}: there is no file '{path}'");
+                return null;
+            }
+
             if (new FileInfo(path).Length <= MaxFileBytes)
             {
                 return System.IO.File.ReadAllText(path).TrimEnd('\r', '\n');
@@ -127,6 +133,12 @@ internal static class OptionsReader
         }
 
         path ??= "myelin.yaml";
+        if (!System.IO.File.Exists(path))
+        {
+            errors.Add($"--config: there is no file '{path}'");
+            return [];
+        }
+
         try
         {
             if (new FileInfo(path).Length > MaxFileBytes)

@@ -36,9 +36,9 @@ internal static class RolesCheck
             yield return "Without a broker between the processes (bus.kafka.bootstrap) jobs start within seconds instead of at once, and events and cancels are seconds late.";
         }
 
-        if (options.Runs("coordinator") && options.Webhooks.Secret.Length == 0)
+        if (options.Runs("gateway") && options.Webhooks.Secret.Length == 0)
         {
-            yield return "Coordinators that do not share a data folder sign webhooks with different secrets; webhooks.secret gives all the same.";
+            yield return "Gateways send webhooks, and those that do not share a data folder sign them with different secrets; webhooks.secret gives all the same.";
         }
     }
 

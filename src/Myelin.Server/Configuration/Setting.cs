@@ -19,7 +19,8 @@ internal sealed class Setting
         Environment = "MYELIN_" + words.ToUpperInvariant();
         Flag = "--" + words.ToLowerInvariant().Replace('_', '-');
         Description = path[^1].GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";
-        Range = path[^1].GetCustomAttribute<RangeAttribute>();
+        Range = path[^1].GetCustomAttribute<RangeAttribute>() ?? Everywhere(Type);
+        Form = path[^1].GetCustomAttribute<FormAttribute>();
         Choices = path[^1].GetCustomAttribute<AllowedValuesAttribute>()?.Values.Cast<string>().ToArray();
     }
 
@@ -37,6 +38,8 @@ internal sealed class Setting
 
     public IReadOnlyList<string>? Choices { get; }
 
+    public FormAttribute? Form { get; }
+
     public Type Type => Nullable.GetUnderlyingType(_path[^1].PropertyType) ?? _path[^1].PropertyType;
 
     public void Set(object options, object value)
@@ -49,6 +52,13 @@ internal sealed class Setting
 
         _path[^1].SetValue(owner, value);
     }
+
+    /// <summary>What holds where no range is declared: nothing is negative, and no time is longer than a timer can wait.</summary>
+    private static RangeAttribute? Everywhere(Type type) =>
+        type == typeof(TimeSpan) ? new RangeAttribute(type, "00:00:00", "24.00:00:00")
+        : type == typeof(long) ? new RangeAttribute(0d, long.MaxValue)
+        : type == typeof(int) ? new RangeAttribute(0, int.MaxValue)
+        : null;
 
     /// <summary>Every setting below <paramref name="options"/>, in the order of declaration.</summary>
     public static IReadOnlyList<Setting> Of(object options) => [.. Walk(options, [])];

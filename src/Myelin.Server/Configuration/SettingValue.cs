@@ -11,9 +11,24 @@ internal static class SettingValue
     private static readonly (string Suffix, long Bytes)[] s_sizes =
         [("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
 
+    /// <summary>Characters of a text; names of files and connection strings are far shorter.</summary>
+    private const int Longest = 4096;
+
     /// <summary>The value, or null with an <paramref name="error"/> that tells the cure.</summary>
     public static object? Parse(Setting setting, string text, out string? error)
     {
+        if (text.Length > (setting.Type == typeof(string) ? Longest : 100))
+        {
+            error = $"has {text.Length} characters, too many for {Expected(setting.Type)}";
+            return null;
+        }
+
+        if (text.Any(char.IsControl))
+        {
+            error = $"has control characters, and is to be {Expected(setting.Type)}";
+            return null;
+        }
+
         object? value = setting.Type switch
         {
             var t when t == typeof(string) => text,
@@ -28,6 +43,9 @@ internal static class SettingValue
         {
             null => $"'{text}' is not {Expected(setting.Type)}",
             _ when setting.Choices is { } choices && !choices.Contains(text) => $"'{text}' is not one of {string.Join(", ", choices)}",
+            "" when setting.Default is "" => null,
+            string _ when text.Trim().Length == 0 => "is empty; leave it out for the default",
+            string _ when setting.Form?.Wrong(text) is { } wrong => wrong,
             _ when setting.Range is { } range && !range.IsValid(value) => $"{text} is outside {range.Minimum}..{range.Maximum}",
             _ => null,
         };
@@ -88,6 +106,7 @@ internal static class SettingValue
 
     private static string Expected(Type type) => type switch
     {
+        var t when t == typeof(string) => "a text",
         var t when t == typeof(bool) => "true or false",
         var t when t == typeof(int) => "a whole number",
         var t when t == typeof(long) => "a size, such as 1048576 or 64MiB",

@@ -22,6 +22,7 @@ internal sealed record SidecarsOptions
     public int MaxCrashes { get; init; } = 5;
 
     [Description("The window of sidecars.maxCrashes.")]
+    [Range(typeof(TimeSpan), "00:00:00.1", "24.00:00:00")]
     public TimeSpan CrashWindow { get; init; } = TimeSpan.FromMinutes(1);
 
     [Description("First pause before a restart; doubles each time, with jitter.")]

@@ -73,7 +73,7 @@ internal sealed partial class WebhookSender(
             return null;
         }
 
-        var delay = options.RetryDelay * Math.Pow(2, Math.Min(attempt - 1, 30)) * (0.75 + (random / 2));
+        var delay = options.RetryDelay * Math.Pow(2, Math.Min(attempt - 1, 20)) * (0.75 + (random / 2));
         return delay < s_longestDelay ? delay : s_longestDelay;
     }
 

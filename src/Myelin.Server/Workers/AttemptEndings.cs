@@ -51,7 +51,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         }
 
         // Doubles each time; a quarter of jitter either way, so that jobs that failed together do not return together.
-        var delay = options.Jobs.RetryDelay * Math.Pow(2, failures - 1) * (0.75 + Random.Shared.NextDouble() / 2);
+        var delay = options.Jobs.RetryDelay * Math.Pow(2, Math.Min(failures - 1, 20)) * (0.75 + Random.Shared.NextDouble() / 2);
         return new JobOutcome(JobState.Queued)
         {
             CountsAsFailure = true,

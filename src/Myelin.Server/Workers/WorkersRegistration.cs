@@ -11,7 +11,7 @@ internal static class WorkersRegistration
     /// <summary>What runs jobs. Needs what AddJobs brings and a <see cref="ModelRepository"/>.</summary>
     public static IServiceCollection AddWorker(this IServiceCollection services)
     {
-        services.AddSingleton(p => new JobQueue(PriorityWeights.Parse(p.GetRequiredService<MyelinOptions>().Jobs.Weights), p.GetRequiredService<TimeProvider>()));
+        services.AddSingleton(p => new JobQueue(PriorityWeights.TryParse(p.GetRequiredService<MyelinOptions>().Jobs.Weights)!, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RunningJobs>();
         services.AddHostedService<JobListener>();
         services.AddSingleton<AcquireTask>(p => p.GetRequiredService<ModelRepository>().AcquireAsync);

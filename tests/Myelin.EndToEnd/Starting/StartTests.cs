@@ -62,6 +62,37 @@ public sealed class StartTests
     }
 
     [Fact]
+    public async Task Start_TextsThatNothingCanBeMadeOf_AllReportedWithoutAStack()
+    {
+        await using var server = new ServerProcess();
+        server.Launch(
+            "--jobs-weights", "abc", "--urls", "nonsense", "--telemetry-otlp-endpoint", "::bad", "--worker-attempt-timeout", "0s", "--storage-connection", "Nonsense=swordfish",
+            "--artifacts-s3-endpoint", "minio", "--bus-kafka-bootstrap", "kafka:99999", "--runtime-library", "/nowhere/libonnxruntime.so", "--allowed-hosts", "https://x", "--roles", "gatway");
+
+        (await server.ExitAsync(TimeSpan.FromSeconds(20))).ShouldBe(2, server.Log);
+
+        foreach (var place in (string[])["jobs.weights: 'abc'", "--urls: 'nonsense'", "--telemetry-otlp-endpoint: '::bad'", "--worker-attempt-timeout: 0s", "storage.connection: ", "--artifacts-s3-endpoint: 'minio'",
+            "--bus-kafka-bootstrap: 'kafka:99999'", "--runtime-library: ", "--allowed-hosts: 'https://x'", "roles: 'gatway'"])
+        {
+            server.Log.ShouldContain(place);
+        }
+
+        server.Log.ShouldNotContain("   at ");
+        server.Log.ShouldNotContain("swordfish");
+    }
+
+    [Fact]
+    public async Task Start_AddressThatIsNotOfThisMachine_SaysSo()
+    {
+        await using var server = new ServerProcess();
+        server.Launch("--insecure", "--urls", "http://192.0.2.1:8099");
+
+        (await server.ExitAsync(TimeSpan.FromSeconds(20))).ShouldBe(1, server.Log);
+
+        server.Log.ShouldContain("http://192.0.2.1:8099: ");
+    }
+
+    [Fact]
     public async Task Start_SecondProcessOnTheSameData_Refuses()
     {
         await using var first = new ServerProcess();

@@ -29,10 +29,11 @@ public sealed class RolesTests
 
     [Theory]
     [InlineData("gateway,worker,coordinator", "", "", null)]
-    [InlineData("gateway", "", "", "PostgreSQL")]
-    [InlineData("gateway", "Host=db", "", "bus.kafka.bootstrap")]
-    [InlineData("gateway", "Host=db", "kafka:9092", null)]
-    [InlineData("coordinator", "Host=db", "kafka:9092", "webhooks.secret")]
+    [InlineData("worker", "", "", "PostgreSQL")]
+    [InlineData("worker", "Host=db", "", "bus.kafka.bootstrap")]
+    [InlineData("worker", "Host=db", "kafka:9092", null)]
+    [InlineData("coordinator", "Host=db", "kafka:9092", null)]
+    [InlineData("gateway", "Host=db", "kafka:9092", "webhooks.secret")]
     public void Warnings_RolesThatNeedAnEngine_NameIt(string roles, string connection, string bootstrap, string? warning)
     {
         var options = new MyelinOptions

@@ -31,6 +31,15 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         _links = LinkEndpoint == options.Endpoint ? _client : Client(options, LinkEndpoint);
     }
 
+    public static IEnumerable<string> Errors(MyelinOptions options)
+    {
+        var s3 = options.Artifacts.S3;
+        if (s3.AccessKey.Length > 0 != s3.SecretKey.Length > 0)
+        {
+            yield return "artifacts.s3.accessKey and artifacts.s3.secretKey stand together: give both, or neither for what the machine has";
+        }
+    }
+
     private string LinkEndpoint => _options.LinkEndpoint.Length > 0 ? _options.LinkEndpoint : _options.Endpoint;
 
     public async ValueTask<JobArtifact> PutAsync(string job, string name, string contentType, Stream content, CancellationToken cancellationToken)

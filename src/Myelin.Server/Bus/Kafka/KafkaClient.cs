@@ -11,6 +11,16 @@ internal sealed class KafkaClient(KafkaOptions options)
 {
     private const int PrefetchKiB = 16 << 10;
 
+    /// <summary>What the library would refuse at the start with an exception of its own.</summary>
+    public static IEnumerable<string> Errors(MyelinOptions options)
+    {
+        var kafka = options.Bus.Kafka;
+        if (kafka.Bootstrap.Length > 0 && kafka.Security.StartsWith("sasl", StringComparison.Ordinal) && (kafka.Username.Length == 0 || (kafka.Password.Length == 0 && kafka.PasswordFile.Length == 0)))
+        {
+            yield return $"bus.kafka.security: {kafka.Security} needs bus.kafka.username and a password (bus.kafka.passwordFile or MYELIN_BUS_KAFKA_PASSWORD)";
+        }
+    }
+
     /// <summary>For producing: what was acknowledged is on every in-sync copy, once and in order.</summary>
     public ProducerConfig Producer() => With(new ProducerConfig
     {
@@ -32,6 +42,7 @@ internal sealed class KafkaClient(KafkaOptions options)
         GroupInstanceId = instance,
         PartitionAssignmentStrategy = PartitionAssignmentStrategy.CooperativeSticky,
         SessionTimeoutMs = (int)options.SessionTimeout.TotalMilliseconds,
+        MaxPollIntervalMs = Math.Max(300_000, (int)options.SessionTimeout.TotalMilliseconds),
         HeartbeatIntervalMs = 1000,
         AutoOffsetReset = AutoOffsetReset.Earliest,
         EnableAutoCommit = true,

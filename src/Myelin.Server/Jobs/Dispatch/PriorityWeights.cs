@@ -1,25 +1,25 @@
 using System.Globalization;
+using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Jobs.Dispatch;
 
 /// <summary>Shares of starts for high, normal and low; each at least 1, so that no class is starved.</summary>
 internal sealed record PriorityWeights(int High, int Normal, int Low)
 {
-    /// <summary>Reads <c>8,3,1</c>.</summary>
-    /// <exception cref="FormatException">Not three whole numbers from 1.</exception>
-    public static PriorityWeights Parse(string text)
+    /// <summary>Reads <c>8,3,1</c>; null unless it is three whole numbers from 1 to 1000.</summary>
+    public static PriorityWeights? TryParse(string text)
     {
         var parts = text.Split(',', StringSplitOptions.TrimEntries);
-        var weights = new int[3];
-        for (var i = 0; i < 3; i++)
-        {
-            if (parts.Length != 3 || !int.TryParse(parts[i], NumberStyles.None, CultureInfo.InvariantCulture, out weights[i]) || weights[i] is < 1 or > 1000)
-            {
-                throw new FormatException($"jobs.weights is '{text}'; it takes three whole numbers from 1 to 1000, such as 8,3,1.");
-            }
-        }
+        var weights = parts.Select(p => int.TryParse(p, NumberStyles.None, CultureInfo.InvariantCulture, out var weight) ? weight : 0).ToArray();
+        return weights.Length == 3 && weights.All(w => w is >= 1 and <= 1000) ? new PriorityWeights(weights[0], weights[1], weights[2]) : null;
+    }
 
-        return new PriorityWeights(weights[0], weights[1], weights[2]);
+    public static IEnumerable<string> Errors(MyelinOptions options)
+    {
+        if (TryParse(options.Jobs.Weights) is null)
+        {
+            yield return $"jobs.weights: '{options.Jobs.Weights}' is not three whole numbers from 1 to 1000, such as 8,3,1";
+        }
     }
 
     public int Of(JobPriority priority) => priority switch

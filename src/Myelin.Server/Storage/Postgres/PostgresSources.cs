@@ -1,3 +1,4 @@
+using Myelin.Server.Configuration;
 using Npgsql;
 
 namespace Myelin.Server.Storage.Postgres;
@@ -16,6 +17,8 @@ internal static class PostgresSources
         "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan -c jit=off " +
         "-c lock_timeout=5000 -c statement_timeout=20000 -c idle_in_transaction_session_timeout=30000 " +
         "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
+
+    private const string Unreadable = "storage.connection: cannot be read; it looks like Host=db;Port=5432;Username=myelin;Password=...;Database=myelin";
 
     private const string Patient = "-c lock_timeout=0 -c statement_timeout=0";
 
@@ -41,12 +44,31 @@ internal static class PostgresSources
         b.Options = $"{b.Options} {Patient}".Trim();
     });
 
-    private static NpgsqlDataSource Create(PostgresSettings settings, Action<NpgsqlConnectionStringBuilder> configure)
+    /// <summary>Whether the connection string can be read; connects to nobody.</summary>
+    public static IEnumerable<string> Errors(MyelinOptions options)
     {
-        NpgsqlConnectionStringBuilder builder;
+        if (options.Storage.Connection.Length == 0)
+        {
+            return [];
+        }
+
         try
         {
-            builder = new NpgsqlConnectionStringBuilder
+            Pool(StorageRegistration.Settings(options.Storage)).Dispose();
+            return [];
+        }
+        catch (StorageException fault)
+        {
+            return [fault.Message];
+        }
+    }
+
+    private static NpgsqlDataSource Create(PostgresSettings settings, Action<NpgsqlConnectionStringBuilder> configure)
+    {
+        NpgsqlDataSource source;
+        try
+        {
+            var builder = new NpgsqlConnectionStringBuilder
             {
                 // Defaults that the operator's own string may change.
                 ApplicationName = "myelin",
@@ -66,15 +88,14 @@ internal static class PostgresSources
             }
 
             configure(builder);
+            source = new NpgsqlDataSourceBuilder(builder.ConnectionString).Build();
         }
-        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException)
+        catch (Exception e) when (e is ArgumentException or FormatException or InvalidCastException or OverflowException or InvalidOperationException or NotSupportedException)
         {
-            throw new StorageException(
-                "storage.connection cannot be read; it looks like Host=db;Port=5432;Username=myelin;Password=...;Database=myelin", 0);
+            throw new StorageException(Unreadable, 0);
         }
 
         // Several hosts: whichever of them takes writes.
-        var source = new NpgsqlDataSourceBuilder(builder.ConnectionString).Build();
         return source is NpgsqlMultiHostDataSource hosts ? hosts.WithTargetSession(TargetSessionAttributes.Primary) : source;
     }
 

@@ -1,4 +1,5 @@
 using Myelin.Protocol;
+using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Storage;
@@ -321,7 +322,7 @@ public sealed class JobQueueTests
     [InlineData("a,b,c")]
     [InlineData("8,3,1,1")]
     public void Weights_Wrong_SayTheCure(string text) =>
-        Should.Throw<FormatException>(() => PriorityWeights.Parse(text)).Message.ShouldContain("8,3,1");
+        PriorityWeights.Errors(new MyelinOptions { Jobs = new JobsOptions { Weights = text } }).ShouldHaveSingleItem().ShouldContain("8,3,1");
 
     private static JobSignal Ended(JobHint hint) => new()
     {

@@ -1,0 +1,109 @@
+using System.Globalization;
+using System.Net;
+
+namespace Myelin.Server.Configuration;
+
+/// <summary>What the text of a setting stands for; checked before anything is made of it.</summary>
+internal enum Form
+{
+    /// <summary>Addresses to listen on, comma-separated: <c>http://127.0.0.1:8080</c>, <c>http://*:8080</c>, <c>http://unix:/path</c>.</summary>
+    Listen,
+
+    /// <summary>An http or https address of a server.</summary>
+    Server,
+
+    /// <summary>As <see cref="Server"/>, or <c>grpc://host:port</c>.</summary>
+    Collector,
+
+    /// <summary>Host names, comma-separated.</summary>
+    Hosts,
+
+    /// <summary>Host names, comma-separated, or <c>*</c>.</summary>
+    AnyHosts,
+
+    /// <summary>Scheme and host of pages, comma-separated.</summary>
+    Origins,
+
+    /// <summary><c>host:port</c>, comma-separated.</summary>
+    Brokers,
+
+    /// <summary>Letters, digits and hyphens: it becomes part of a host name.</summary>
+    Region,
+
+    /// <summary>A file that is there.</summary>
+    File,
+
+    /// <summary>A secret that travels in a header: printable letters without spaces.</summary>
+    HeaderSecret,
+}
+
+/// <summary>Says of a text setting what it must look like. <see cref="Setting"/> reads it, <see cref="SettingValue"/> applies it.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class FormAttribute(Form form) : Attribute
+{
+    private static readonly char[] s_separators = [',', ';', ' '];
+
+    /// <summary>What is wrong with the text, with the cure; null where nothing is. A secret is not repeated.</summary>
+    public string? Wrong(string text) => form switch
+    {
+        Form.Listen => text.Split(',', ';').Select(part => ListenError(part.Trim())).FirstOrDefault(error => error is not null),
+        Form.Server => ServerError(text, "http", "https"),
+        Form.Collector => ServerError(text, "http", "https", "grpc"),
+        Form.Hosts => Parts(text).FirstOrDefault(part => !IsHost(part)) is { } host ? $"'{host}' is no host name; write names without scheme and port, such as myelin.example.com" : null,
+        Form.AnyHosts => Parts(text).FirstOrDefault(part => part != "*" && !IsHost(part)) is { } host ? $"'{host}' is no host name; write names without scheme and port, such as example.com, or *" : null,
+        Form.Origins => Parts(text).FirstOrDefault(part => ServerError(part, "http", "https") is not null) is { } origin ? $"'{origin}' is no origin; write scheme and host, such as https://example.com" : null,
+        Form.Brokers => Parts(text).FirstOrDefault(part => !IsBroker(part)) is { } broker ? $"'{broker}' is no broker; write host:port, such as kafka:9092" : null,
+        Form.Region => text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '-') ? null : $"'{text}' is no region; write letters, digits and hyphens, such as us-east-1",
+        Form.File => System.IO.File.Exists(text) ? null : $"there is no file '{text}'",
+        Form.HeaderSecret => text.All(letter => letter is > ' ' and < '\x7f') ? null : "has letters that no header carries; openssl rand -hex 32 makes a good one",
+        _ => throw new InvalidOperationException($"{form} has no check"),
+    };
+
+    private static string[] Parts(string text) => text.Split(s_separators, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+
+    private static string? ListenError(string text)
+    {
+        const string Form = "write http://address:port, such as http://127.0.0.1:8080";
+        if (text.StartsWith("https:", StringComparison.OrdinalIgnoreCase))
+        {
+            return $"'{text}': TLS ends before this server, at a proxy; {Form}";
+        }
+
+        if (text.StartsWith("http://unix:/", StringComparison.OrdinalIgnoreCase))
+        {
+            return text.Length - "http://unix:".Length <= 100 ? null : $"'{text}': a socket's path has at most 100 bytes";
+        }
+
+        BindingAddress address;
+        try
+        {
+            address = BindingAddress.Parse(text);
+        }
+        catch (FormatException)
+        {
+            return $"'{text}' is no address; {Form}";
+        }
+
+        return address switch
+        {
+            { Scheme: not ("http" or "HTTP") } or { PathBase.Length: > 0 } => $"'{text}' is no address; {Form}",
+            _ when address.Host is not ("*" or "+") && !IsHost(address.Host) => $"'{text}' is no address; {Form}",
+            { Port: < IPEndPoint.MinPort or > IPEndPoint.MaxPort } => $"'{text}': a port is from 0 to {IPEndPoint.MaxPort}",
+            { Port: 0, Host: var host } when host.Equals("localhost", StringComparison.OrdinalIgnoreCase) => $"'{text}': localhost is two addresses, which need one port; write http://127.0.0.1:0",
+            _ => null,
+        };
+    }
+
+    private static string? ServerError(string text, params string[] schemes) =>
+        Uri.TryCreate(text, UriKind.Absolute, out var uri) && schemes.Contains(uri.Scheme) && uri.Host.Length > 0 && uri.UserInfo.Length == 0
+            ? null
+            : $"'{text}' is no address; write {string.Join(" or ", schemes)}://host:port";
+
+    private static bool IsHost(string text) => Uri.CheckHostName(text.Trim('[', ']')) != UriHostNameType.Unknown;
+
+    private static bool IsBroker(string text)
+    {
+        var colon = text.LastIndexOf(':');
+        return colon > 0 && IsHost(text[..colon]) && int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port is > 0 and <= IPEndPoint.MaxPort;
+    }
+}
