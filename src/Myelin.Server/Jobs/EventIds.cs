@@ -9,6 +9,9 @@ internal static class EventIds
     private const int Bits = 20;
     private const long Last = (1L << Bits) - 1;
 
+    /// <summary>More than the progress of the second that may lie between two writes of it.</summary>
+    public const long Untold = 1 << 12;
+
     /// <summary>The job was accepted.</summary>
     public const long Queued = 0;
 
@@ -16,6 +19,12 @@ internal static class EventIds
 
     /// <summary>The <paramref name="n"/>th progress (from 1) of an attempt; stays below the ending's number.</summary>
     public static long Progress(int attempt, long n) => Claimed(attempt) + Math.Min(n, Last - 1);
+
+    /// <summary>The lease lapsed: ahead of all progress that was told and not stored, and the attempt may yet come back.</summary>
+    public static long Lapsed(int attempt, long stored) => Math.Min(stored + Untold, Ended(attempt) - 1);
+
+    /// <summary>It came back.</summary>
+    public static long Returned(int attempt, long stored) => Math.Min(stored + 1, Ended(attempt) - 1);
 
     /// <summary>A running attempt ended the job or went back to the queue.</summary>
     public static long Ended(int attempt) => Claimed(attempt) + Last;

@@ -21,6 +21,7 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _ended;
     private readonly Counter<long> _retried;
     private readonly Counter<long> _lost;
+    private readonly Counter<long> _resumed;
     private readonly Counter<long> _announced;
     private readonly Counter<long> _coalesced;
     private readonly Counter<long> _unusable;
@@ -38,6 +39,7 @@ internal sealed class JobInstruments : IDisposable
         _ended = _meter.CreateCounter<long>("myelin.jobs.ended", "{job}", "Jobs that reached an end state.");
         _retried = _meter.CreateCounter<long>("myelin.jobs.retries", "{attempt}", "Attempts that went back to the queue.");
         _lost = _meter.CreateCounter<long>("myelin.jobs.lost_leases", "{attempt}", "Attempts whose worker went away or lost its hold.");
+        _resumed = _meter.CreateCounter<long>("myelin.jobs.resumed_leases", "{attempt}", "Attempts that went on after their worker had been silent for longer than its lease.");
         _announced = _meter.CreateCounter<long>("myelin.jobs.announced_again", "{job}", "Queued jobs that nobody had started and the coordinator announced once more.");
         _coalesced = _meter.CreateCounter<long>("myelin.jobs.signals_coalesced", "{signal}", "Signals that watchers of jobs were too slow for; each got the newest.");
         _unusable = _meter.CreateCounter<long>("myelin.jobs.messages_rejected", "{message}", "Messages of the server's own topics that could not be used, by topic: hints, signals, controls.");
@@ -99,6 +101,8 @@ internal sealed class JobInstruments : IDisposable
     public void Rejected(string topic) => _unusable.Add(1, new KeyValuePair<string, object?>("topic", topic));
 
     public void LeaseLost(string model) => _lost.Add(1, Model(model));
+
+    public void LeaseResumed(string model) => _resumed.Add(1, Model(model));
 
     public void Coordinates(bool yes) => _coordinates = yes;
 

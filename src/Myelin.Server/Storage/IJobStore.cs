@@ -50,10 +50,22 @@ internal interface IJobStore
     ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken);
 
     /// <summary>
-    /// Running jobs whose lease ran out → queued, failed (attempts used up) or cancelled (if asked for); queued jobs
+    /// An attempt that may have been silent for too long comes back. Where nobody has taken its job since, it goes on as
+    /// if nothing had been: running, the same attempt and token, nothing charged. Otherwise null, and it is no longer
+    /// charged as a failure: its worker lives.
+    /// </summary>
+    /// <param name="attempt">The job as it was claimed.</param>
+    /// <param name="until">As in <see cref="HeartbeatAsync"/>.</param>
+    ValueTask<JobRecord?> ReturnAsync(JobRecord attempt, DateTimeOffset until, CancellationToken cancellationToken);
+
+    /// <summary>What running jobs are held by.</summary>
+    ValueTask<ImmutableArray<HeldLease>> LeasesAsync(int limit, CancellationToken cancellationToken);
+
+    /// <summary>
+    /// Running jobs whose lease lapsed, unless it has changed since it was read → queued, failed (attempts used up) or cancelled (if asked for); queued jobs
     /// that never started and are past their deadline → expired. Returns the changed ones, at most <paramref name="limit"/> of each kind.
     /// </summary>
-    ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken);
+    ValueTask<ImmutableArray<JobRecord>> RecoverAsync(IReadOnlyCollection<HeldLease> lapsed, DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken);
 
     /// <summary>Marks ended jobs past retention as purged, drops their small inputs and results and returns them, so that their blobs can be deleted.</summary>
     ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken);
@@ -78,7 +90,13 @@ internal interface IJobStore
 internal sealed record SmallInput(string Name, ReadOnlyMemory<byte> Content);
 
 /// <param name="Token">Fresh and unguessable.</param>
+/// <param name="Until">How long from the claim on the holder may be silent. As a time it is only there for older versions: who judges goes by a clock of its own.</param>
 internal sealed record JobLease(string Worker, string Token, DateTimeOffset Until);
+
+/// <summary>A lease as it stands.</summary>
+/// <param name="Until">A value that every beat changes.</param>
+/// <param name="Duration">How long its holder may be silent; null where an older version claimed.</param>
+internal sealed record HeldLease(string Id, string Token, DateTimeOffset Until, TimeSpan? Duration);
 
 /// <summary>Where to look: enough to choose the next job without reading the row.</summary>
 /// <param name="Sequence">Order of acceptance.</param>
@@ -158,6 +176,9 @@ internal sealed record JobOutcome(JobState State)
 
     /// <summary>False where the attempt was given back through no fault of the job (shutdown).</summary>
     public bool CountsAsFailure { get; init; }
+
+    /// <summary>Its worker was silent for too long and may come back: <see cref="IJobStore.ReturnAsync"/>.</summary>
+    public bool Lapsed { get; init; }
 }
 
 /// <summary>What becomes of jobs whose worker went away.</summary>

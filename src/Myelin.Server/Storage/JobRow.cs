@@ -41,6 +41,10 @@ internal static class JobRow
         Result = row.IsNull(30) ? (ReadOnlyMemory<byte>?)null : row.Copy(30),
     };
 
+    /// <param name="row">Id, token, value and length of a lease.</param>
+    public static HeldLease ReadLease<TRow>(TRow row) where TRow : IRow, allows ref struct =>
+        new(row.Text(0), row.Text(1), row.TimeOrNull(2) ?? default, row.IsNull(3) ? null : TimeSpan.FromMicroseconds(row.Int64(3)));
+
     public static JobHint ReadHint<TRow>(TRow row) where TRow : IRow, allows ref struct => new(
         row.Text(0), row.Int64(1), row.Text(2), (JobPriority)row.Int32(3), row.Text(4), row.TextOrNull(5), row.TimeOrNull(6), row.Int32(7));
 }

@@ -2,7 +2,7 @@ using Myelin.Server.Jobs;
 
 namespace Myelin.Server.Storage;
 
-/// <summary>What becomes of a running job whose lease ran out; the same for every storage.</summary>
+/// <summary>What becomes of a running job whose worker is gone or silent; the same for every storage.</summary>
 internal static class RecoveryOutcome
 {
     public static JobOutcome Of(JobRecord job, RecoveryPolicy policy)
@@ -14,7 +14,7 @@ internal static class RecoveryOutcome
 
         if (job.Failures + 1 < policy.MaxAttempts)
         {
-            return new JobOutcome(JobState.Queued) { CountsAsFailure = true };
+            return new JobOutcome(JobState.Queued) { CountsAsFailure = true, Lapsed = !policy.AllLeases };
         }
 
         return new JobOutcome(JobState.Failed)

@@ -1,13 +1,16 @@
+using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers;
 
 /// <summary>
 /// Extends the leases of all running attempts in one write, three times per lease. Learns from it which attempts are no
-/// longer ours and which were cancelled (in case the message on the bus was lost). Runs on during a drain.
+/// longer ours and which were cancelled (in case the message on the bus was lost). One whose lease lapsed while this
+/// process was paused goes on where nobody has taken its job. Runs on during a drain.
 /// </summary>
-internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<Heartbeat> logger)
+internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, IBus bus, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<Heartbeat> logger)
     : BackgroundService
 {
     public async Task BeatAsync(CancellationToken cancellationToken)
@@ -26,12 +29,32 @@ internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, My
         {
             if (lost.Contains(id))
             {
-                running.Stop(id, token, StopReason.LeaseLost);
+                await ReturnAsync(id, token, cancellationToken);
             }
             else if (cancelled.Contains(id))
             {
                 running.Stop(id, token, StopReason.Cancelled);
             }
+        }
+    }
+
+    private async Task ReturnAsync(string id, string token, CancellationToken cancellationToken)
+    {
+        if (running.Find(id, token) is not { Record: { } attempt } job)
+        {
+            return;
+        }
+
+        if (await store.ReturnAsync(attempt, time.GetUtcNow() + options.Worker.Lease, cancellationToken) is { } back)
+        {
+            job.Record = back;
+            instruments.LeaseResumed(back.Model);
+            LogReturned(id, back.Attempt);
+            await bus.PublishSignalAsync(JobSignal.Of(back), cancellationToken);
+        }
+        else
+        {
+            job.Stop(StopReason.LeaseLost);
         }
     }
 
@@ -57,6 +80,9 @@ internal sealed partial class Heartbeat(IJobStore store, RunningJobs running, My
             // Shutdown.
         }
     }
+
+    [LoggerMessage(LogLevel.Information, "Job {Job}: this process was silent for longer than its lease; nobody took the job, attempt {Attempt} goes on")]
+    private partial void LogReturned(string job, int attempt);
 
     [LoggerMessage(LogLevel.Warning, "A heartbeat could not be stored; the next one tries again")]
     private partial void LogMissed(Exception e);

@@ -74,11 +74,10 @@ internal sealed partial class JobRunner(
 
     private async Task<bool> TryClaimAsync(JobHint hint, RunningJob job)
     {
-        var now = time.GetUtcNow();
         ClaimResult claim;
         try
         {
-            claim = await store.ClaimAsync(hint.Id, new JobLease(s_worker, job.LeaseToken, now + options.Worker.Lease), now, CancellationToken.None);
+            claim = await ClaimAsync(hint, job);
         }
         catch (Exception e)
         {
@@ -103,6 +102,26 @@ internal sealed partial class JobRunner(
             default:
                 queue.Gone(hint);
                 return false;
+        }
+    }
+
+    /// <summary>
+    /// While Storage is away it is asked again under the same token: the claim may be there already, and only its token
+    /// can tell. Given up, it would be a running job that nobody runs.
+    /// </summary>
+    private async Task<ClaimResult> ClaimAsync(JobHint hint, RunningJob job)
+    {
+        while (true)
+        {
+            try
+            {
+                var now = time.GetUtcNow();
+                return await store.ClaimAsync(hint.Id, new JobLease(s_worker, job.LeaseToken, now + options.Worker.Lease), now, CancellationToken.None);
+            }
+            catch (StorageUnavailableException) when (job.Reason == StopReason.None)
+            {
+                await Task.Delay(s_storageRetry, time, CancellationToken.None);
+            }
         }
     }
 
@@ -149,7 +168,7 @@ internal sealed partial class JobRunner(
             using var late = time.CreateTimer(_ => job.Stop(StopReason.TimedOut), null, options.Worker.AttemptTimeout, Timeout.InfiniteTimeSpan);
             using var lease = await acquire(record.Model, job.Stopping);
             var input = await ReadAsync(record, job.Stopping);
-            await using var progress = new ProgressReporter(record, bus, store, time, logger, job.Stopping);
+            await using var progress = new ProgressReporter(job, bus, store, time, logger);
             return await lease.Task.RunAsync(input, progress, job.Stopping);
         }
         finally
@@ -201,7 +220,11 @@ internal sealed partial class JobRunner(
                     return;
                 }
 
-                break;
+                // Silent for too long, and nobody has taken the job: then the outcome counts.
+                if (await store.ReturnAsync(job.Record!, time.GetUtcNow() + options.Worker.Lease, CancellationToken.None) is null)
+                {
+                    break;
+                }
             }
             catch (StorageException e)
             {

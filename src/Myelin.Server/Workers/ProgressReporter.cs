@@ -18,25 +18,26 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
     private readonly Channel<TaskProgress> _newest = Channel.CreateBounded<TaskProgress>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropOldest, SingleReader = true });
 
-    private readonly JobRecord _job;
+    private readonly RunningJob _running;
     private readonly IBus _bus;
     private readonly IJobStore _store;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
-    private readonly CancellationToken _stopping;
     private readonly Task _loop;
     private string? _preview;
 
-    public ProgressReporter(JobRecord job, IBus bus, IJobStore store, TimeProvider time, ILogger logger, CancellationToken stopping)
+    private JobRecord Job => _running.Record!;
+
+    public ProgressReporter(RunningJob job, IBus bus, IJobStore store, TimeProvider time, ILogger logger)
     {
-        (_job, _bus, _store, _time, _logger, _stopping) = (job, bus, store, time, logger, stopping);
+        (_running, _bus, _store, _time, _logger) = (job, bus, store, time, logger);
         _loop = LoopAsync();
     }
 
     /// <summary>Takes note and returns at once; nothing once the attempt was told to stop.</summary>
     public void Report(TaskProgress value)
     {
-        if (!_stopping.IsCancellationRequested)
+        if (!_running.Stopping.IsCancellationRequested)
         {
             _newest.Writer.TryWrite(value);
         }
@@ -57,18 +58,20 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
         {
             try
             {
-                var eventId = EventIds.Progress(_job.Attempt, ++count);
+                // An attempt that came back goes on counting above what was said of it meanwhile.
+                count = Math.Max(count, Job.EventId - EventIds.Claimed(Job.Attempt)) + 1;
+                var eventId = EventIds.Progress(Job.Attempt, count);
                 var progress = await PublishAsync(reported, eventId);
                 if (_time.GetElapsedTime(storedAt) >= s_storeEvery)
                 {
                     storedAt = _time.GetTimestamp();
-                    await _store.ProgressAsync(_job.Id, _job.LeaseToken!, progress, eventId, CancellationToken.None);
+                    await _store.ProgressAsync(Job.Id, _running.LeaseToken, progress, eventId, CancellationToken.None);
                 }
             }
             catch (Exception e)
             {
                 // Progress is a courtesy: its loss must not harm the job.
-                LogLost(_logger, _job.Id, e);
+                LogLost(_logger, Job.Id, e);
             }
         }
     }
@@ -78,13 +81,13 @@ internal sealed partial class ProgressReporter : IProgress<TaskProgress>, IAsync
         if (reported.Preview is { } jpeg)
         {
             // A new address for each picture, and the last one until then: watchers that miss an event miss no picture.
-            _preview = string.Create(CultureInfo.InvariantCulture, $"/v1/jobs/{_job.Id}/preview?step={reported.Step}");
-            await _bus.PublishPreviewAsync(_job.Id, jpeg, CancellationToken.None);
+            _preview = string.Create(CultureInfo.InvariantCulture, $"/v1/jobs/{Job.Id}/preview?step={reported.Step}");
+            await _bus.PublishPreviewAsync(Job.Id, jpeg, CancellationToken.None);
         }
 
         var fraction = reported.Steps > 0 ? Math.Clamp((double)reported.Step / reported.Steps, 0, 1) : 0;
         var progress = new JobProgress(reported.Step, reported.Steps, fraction, reported.SecondsPerStep, _preview);
-        await _bus.PublishSignalAsync(JobSignal.OfProgress(_job, eventId, progress), CancellationToken.None);
+        await _bus.PublishSignalAsync(JobSignal.OfProgress(Job, eventId, progress), CancellationToken.None);
         return progress;
     }
 

@@ -22,7 +22,7 @@ internal sealed class RunningJob(string id, string token, TimeProvider time) : I
     /// <summary>The lease's token.</summary>
     public string LeaseToken { get; } = token;
 
-    /// <summary>Null until the claim is stored.</summary>
+    /// <summary>As claimed, or as it came back after its lease had lapsed; null until the claim is stored.</summary>
     public JobRecord? Record { get; set; }
 
     public StopReason Reason { get; private set; }

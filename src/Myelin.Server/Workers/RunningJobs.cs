@@ -25,13 +25,10 @@ internal sealed class RunningJobs
     }
 
     /// <summary>This attempt and no later one: what Storage says of a lease may come after the job was claimed anew.</summary>
-    public void Stop(string id, string token, StopReason reason)
-    {
-        if (_jobs.TryGetValue(id, out var job) && job.LeaseToken == token)
-        {
-            job.Stop(reason);
-        }
-    }
+    public void Stop(string id, string token, StopReason reason) => Find(id, token)?.Stop(reason);
+
+    /// <summary>The attempt with this lease, if it is still under way.</summary>
+    public RunningJob? Find(string id, string token) => _jobs.TryGetValue(id, out var job) && job.LeaseToken == token ? job : null;
 
     public void StopAll(StopReason reason)
     {

@@ -27,6 +27,9 @@ internal sealed class JobModel
 
         public string? Token { get; set; }
 
+        /// <summary>Attempts that were silent for too long and are charged, with their numbers.</summary>
+        public List<(string Token, int Attempt)> Lapsed { get; } = [];
+
         public DateTimeOffset LeaseUntil { get; set; }
 
         public DateTimeOffset? NotBefore { get; set; }

@@ -146,7 +146,8 @@ public sealed class JobStateMachineTests
             < 85 => ("cancel", () => WithJobAsync(CancelAsync)),
             < 91 => ("advance", () => Clock(() => _time.Advance(TimeSpan.FromSeconds(_random.Next(1, 20))))),
             < 93 => ("jump", () => Clock(() => _time.Jump(TimeSpan.FromSeconds(_random.Next(-60, 60))))),
-            < 96 => ("recover", RecoverAsync),
+            < 95 => ("recover", RecoverAsync),
+            < 96 => ("return", ReturnAsync),
             < 98 => ("purge", PurgeAsync),
             _ => ("crash", CrashAsync),
         };
@@ -282,6 +283,34 @@ public sealed class JobStateMachineTests
             }
         }
 
+        /// <summary>A worker that was paused speaks again: it has its job back, or at least did not fail it.</summary>
+        private async Task ReturnAsync()
+        {
+            if (_model.Jobs.Where(j => j.Lapsed.Count > 0).OrderBy(_ => _random.Next()).FirstOrDefault() is not { } job)
+            {
+                return;
+            }
+
+            var (token, attempt) = job.Lapsed[_random.Next(job.Lapsed.Count)];
+            var free = job.State == JobState.Queued && job.Attempt == attempt && !_model.KeyBusy(job);
+            var claimed = (await _store.GetAsync(job.Id, Token))! with { LeaseToken = token, Attempt = attempt, Worker = "w", StartedAt = Now };
+            var back = await _store.ReturnAsync(claimed, Now.AddSeconds(15), Token);
+
+            (back is not null).ShouldBe(free, $"{job}");
+            if (!job.State.IsEnd())
+            {
+                job.Lapsed.Remove((token, attempt));
+                job.Failures--;
+            }
+
+            if (back is not null)
+            {
+                (job.State, job.Token, job.LeaseUntil) = (JobState.Running, token, Now.AddSeconds(15));
+                job.StaleTokens.Remove(token);
+                Event(job, back);
+            }
+        }
+
         private async Task RecoverAsync()
         {
             var allLeases = _random.Next(4) == 0;
@@ -293,6 +322,11 @@ public sealed class JobStateMachineTests
             foreach (var job in lost)
             {
                 var final = job.Failures + 1 >= _policy.MaxAttempts;
+                if (!final && !allLeases && !job.CancelRequested)
+                {
+                    job.Lapsed.Add((job.Token!, job.Attempt));
+                }
+
                 job.Leave(final ? JobState.Failed : JobState.Queued, Now, counts: true);
             }
 

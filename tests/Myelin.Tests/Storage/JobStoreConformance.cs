@@ -343,6 +343,80 @@ public abstract class JobStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Recover_LeaseThatChangedSinceItWasRead_IsLeftAlone()
+    {
+        var (job, lease) = await RunningAsync();
+        var held = await Store.LeasesAsync(10, Token);
+        held.ShouldBe([new HeldLease(job.Id, lease.Token, lease.Until, TimeSpan.FromSeconds(15))]);
+
+        // A beat by a clock that was set back.
+        await Store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddHours(-1), Token);
+
+        (await Store.RecoverAsync(held, Now, Policy, 100, Token)).ShouldBeEmpty();
+        (await Store.RecoverAsync(await Store.LeasesAsync(10, Token), Now, Policy, 100, Token)).ShouldHaveSingleItem().Failures.ShouldBe(1);
+    }
+
+    [Fact]
+    public async Task Return_NobodyTookTheJob_GoesOnInItsAttemptUncharged()
+    {
+        var (job, lease) = await RunningAsync();
+        var claimed = (await Store.GetAsync(job.Id, Token))!;
+        await Store.ProgressAsync(job.Id, lease.Token, new JobProgress(1, 9, 0.1), EventIds.Progress(1, 7), Token);
+        for (var lapse = 0; lapse < 5; lapse++)
+        {
+            Time.Advance(TimeSpan.FromMinutes(1));
+            var lapsed = (await Store.RecoverAsync(Now, Policy, 100, Token)).ShouldHaveSingleItem();
+            (lapsed.State, lapsed.Failures).ShouldBe((JobState.Queued, 1));
+            Store.QueueDepth("m").ShouldBe(1);
+            (await Store.HeartbeatAsync([(job.Id, lease.Token)], Now.AddSeconds(15), Token)).Lost.ShouldBe([job.Id]);
+
+            var back = (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldNotBeNull();
+            var again = (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldNotBeNull();
+
+            Same(back, (await Store.GetAsync(job.Id, Token))!);
+            again.EventId.ShouldBe(back.EventId);
+            (back.State, back.Attempt, back.Failures, back.LeaseToken, back.Worker, back.StartedAt).ShouldBe((JobState.Running, 1, 0, lease.Token, claimed.Worker, claimed.StartedAt));
+            back.EventId.ShouldBeGreaterThan(lapsed.EventId);
+            lapsed.EventId.ShouldBeGreaterThan(claimed.EventId);
+            claimed = back;
+            Store.QueueDepth("m").ShouldBe(0);
+        }
+
+        (await Store.ApplyAsync(job.Id, lease.Token, Success(), Now, Token))!.EventId.ShouldBe(EventIds.Ended(1));
+    }
+
+    [Fact]
+    public async Task Return_SomebodyTookTheJob_IsRefusedAndNoLongerCharged()
+    {
+        var (job, lease) = await RunningAsync();
+        var claimed = (await Store.GetAsync(job.Id, Token))!;
+        Time.Advance(TimeSpan.FromMinutes(1));
+        await Store.RecoverAsync(Now, Policy, 100, Token);
+        var other = NewLease();
+        (await Store.ClaimAsync(job.Id, other, Now, Token)).Job!.Failures.ShouldBe(1);
+
+        (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldBeNull();
+        (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldBeNull();
+
+        var now = (await Store.GetAsync(job.Id, Token))!;
+        (now.State, now.Attempt, now.Failures, now.LeaseToken).ShouldBe((JobState.Running, 2, 0, other.Token));
+        (await Store.ApplyAsync(job.Id, other.Token, Success(), Now, Token))!.Failures.ShouldBe(0);
+        (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldBeNull();
+    }
+
+    [Fact]
+    public async Task Return_AfterTheAttemptGaveTheJobBack_ChangesNothing()
+    {
+        var (job, lease) = await RunningAsync();
+        var claimed = (await Store.GetAsync(job.Id, Token))!;
+        await Store.ApplyAsync(job.Id, lease.Token, Retry(Now), Now, Token);
+
+        (await Store.ReturnAsync(claimed, Now.AddSeconds(15), Token)).ShouldBeNull();
+
+        (await Store.GetAsync(job.Id, Token))!.State.ShouldBe(JobState.Queued);
+    }
+
+    [Fact]
     public async Task Recover_AllLeases_TakesRunningOnesAtOnce()
     {
         await RunningAsync();

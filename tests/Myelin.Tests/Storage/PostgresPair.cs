@@ -71,8 +71,14 @@ internal sealed class PostgresPair(PostgresDatabase database, Random random, Pos
 
     public ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken) => Any.QueuedAsync(after, limit, cancellationToken);
 
-    public ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
-        Any.RecoverAsync(now, policy, limit, cancellationToken);
+    public ValueTask<JobRecord?> ReturnAsync(JobRecord attempt, DateTimeOffset until, CancellationToken cancellationToken) =>
+        Any.ReturnAsync(attempt, until, cancellationToken);
+
+    public ValueTask<ImmutableArray<HeldLease>> LeasesAsync(int limit, CancellationToken cancellationToken) => Any.LeasesAsync(limit, cancellationToken);
+
+    public ValueTask<ImmutableArray<JobRecord>> RecoverAsync(
+        IReadOnlyCollection<HeldLease> lapsed, DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
+        Any.RecoverAsync(lapsed, now, policy, limit, cancellationToken);
 
     public ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken) => Any.FindPurgedAsync(ids, cancellationToken);
 

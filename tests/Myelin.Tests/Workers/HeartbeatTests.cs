@@ -1,11 +1,16 @@
+using System.Diagnostics.Metrics;
 using System.Reflection;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
+using Myelin.Server.Telemetry;
 using Myelin.Server.Workers;
 using Myelin.Testing;
+using Myelin.Tests.Storage;
 using Shouldly;
 using Xunit;
 
@@ -25,13 +30,17 @@ public sealed class HeartbeatTests : IDisposable
     [Fact]
     public async Task Beat_AnswerAboutAnEarlierAttempt_LeavesTheLaterOneAlone()
     {
+        await using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        var meters = services.GetRequiredService<IMeterFactory>();
+        using var instruments = new JobInstruments(meters, new InferenceInstruments(meters));
+        var bus = new EmbeddedBus(NullLogger<EmbeddedBus>.Instance);
         await using var store = SqliteJobStore.Open(_folder.Path, _time, TimeSpan.FromHours(1), _ => { });
         var job = new JobRecord { Id = "01job", Tenant = "t", Model = "m", CreatedAt = _time.GetUtcNow() };
         await store.InsertAsync(job, [], 10, Token);
         var first = await ClaimAsync(store, "a");
         await store.RecoverAsync(_time.GetUtcNow(), s_policy, 10, Token);
         var slow = SlowAnswers.Of(store);
-        var heartbeat = new Heartbeat(slow.Store, _running, new MyelinOptions(), _time, NullLogger<Heartbeat>.Instance);
+        var heartbeat = new Heartbeat(slow.Store, _running, bus, instruments, new MyelinOptions(), _time, NullLogger<Heartbeat>.Instance);
 
         var beat = heartbeat.BeatAsync(Token);
         await slow.Answered.WaitAsync(Token);

@@ -7,6 +7,7 @@ using Myelin.Server.Jobs;
 using Myelin.Server.Storage;
 using Myelin.Server.Workers;
 using Myelin.Testing;
+using Myelin.Tests.Storage;
 using Shouldly;
 using Xunit;
 

@@ -10,6 +10,10 @@ internal sealed partial class LeaseRecovery(
 {
     private const int Batch = 500;
 
+    /// <summary>Leases watched at a time, far above what workers hold; later ones come into view as these end.</summary>
+    private const int Watched = 100_000;
+
+    private readonly LeaseWatch _watch = new(time, options.Jobs.CoordinatorInterval, options.Worker.Lease);
     private readonly List<JobRecord> _takenBack = [];
 
     /// <summary>At the start of the only process of a storage: every lease is an old one. They are announced with the first round.</summary>
@@ -18,6 +22,7 @@ internal sealed partial class LeaseRecovery(
         try
         {
             await RecoverAsync(
+                [],
                 allLeases: true,
                 job =>
                 {
@@ -41,16 +46,19 @@ internal sealed partial class LeaseRecovery(
         }
 
         _takenBack.Clear();
-        await RecoverAsync(allLeases: false, job => announcer.ChangedAsync(job, cancellationToken), cancellationToken);
+        var asked = time.GetTimestamp();
+        var lapsed = _watch.Look(asked, await store.LeasesAsync(Watched, cancellationToken));
+        await RecoverAsync(lapsed, allLeases: false, job => announcer.ChangedAsync(job, cancellationToken), cancellationToken);
     }
 
-    private async Task RecoverAsync(bool allLeases, Func<JobRecord, ValueTask> announce, CancellationToken cancellationToken)
+    private async Task RecoverAsync(ImmutableArray<HeldLease> lapsed, bool allLeases, Func<JobRecord, ValueTask> announce, CancellationToken cancellationToken)
     {
         var policy = new RecoveryPolicy { MaxAttempts = options.Jobs.MaxAttempts, AllLeases = allLeases };
         ImmutableArray<JobRecord> changed;
         do
         {
-            changed = await store.RecoverAsync(time.GetUtcNow(), policy, Batch, cancellationToken);
+            changed = await store.RecoverAsync([.. lapsed.Take(Batch)], time.GetUtcNow(), policy, Batch, cancellationToken);
+            lapsed = [.. lapsed.Skip(Batch)];
             foreach (var job in changed)
             {
                 if (job.State != JobState.Expired)
@@ -62,10 +70,10 @@ internal sealed partial class LeaseRecovery(
                 await announce(job);
             }
         }
-        while (changed.Length >= Batch);
+        while (changed.Length >= Batch || lapsed.Length > 0);
     }
 
-    [LoggerMessage(LogLevel.Warning, "Job {Job}: attempt {Attempt} lost its worker; now {State}")]
+    [LoggerMessage(LogLevel.Warning, "Job {Job}: attempt {Attempt} has heard nothing from its worker for the length of its lease; now {State}")]
     private partial void LogRecovered(string job, int attempt, JobState state);
 
     [LoggerMessage(LogLevel.Warning, "Old leases could not be taken back at start; they run out by themselves")]

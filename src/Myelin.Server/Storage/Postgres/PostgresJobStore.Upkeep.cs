@@ -18,16 +18,17 @@ internal sealed partial class PostgresJobStore
 
     private long _tidiedAt;
 
-    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken)
+    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(
+        IReadOnlyCollection<HeldLease> lapsed, DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken)
     {
         var fence = Coordinator.Fence;
         var lost = await ReadJobsAsync(
-            $"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 AND ($1 OR lease_until <= $2) LIMIT $3",
+            $"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 AND ($1 OR id = ANY($2)) LIMIT $3",
             p =>
             {
                 p.Add(new NpgsqlParameter<bool> { TypedValue = policy.AllLeases });
-                p.AddTime(now);
-                p.AddInteger(limit);
+                p.AddTexts([.. lapsed], l => l.Id);
+                p.AddInteger(policy.AllLeases ? limit : lapsed.Count);
             },
             cancellationToken);
         var overdue = await ReadJobsAsync(
@@ -39,14 +40,26 @@ internal sealed partial class PostgresJobStore
             },
             cancellationToken);
 
-        // Read first, changed under a guard that what was read still holds: a heartbeat may come between.
+        // Changed under a guard that the lease is as it was judged: a heartbeat may come between.
         var guard = policy.AllLeases ? EndGuard.Token : EndGuard.LostLease;
-        var changes = lost
-            .Select(j => new EndWrite(j.Id, guard, j.LeaseToken, now, fence, RecoveryOutcome.Of(j, policy), now, _retention, cancellationToken))
-            .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, before: null, fence, new JobOutcome(JobState.Expired), now, _retention, cancellationToken)));
+        var judged = lapsed.ToDictionary(l => l.Token, l => l.Until, StringComparer.Ordinal);
+        var changes = lost.Where(j => policy.AllLeases || judged.ContainsKey(j.LeaseToken!))
+            .Select(j => new EndWrite(
+                j.Id, guard, j.LeaseToken, policy.AllLeases ? null : judged[j.LeaseToken!], fence, RecoveryOutcome.Of(j, policy), now, _retention, cancellationToken))
+            .Concat(overdue.Select(j => new EndWrite(j.Id, EndGuard.Overdue, token: null, seen: null, fence, new JobOutcome(JobState.Expired), now, _retention, cancellationToken)));
         var changed = await Task.WhenAll(changes.Select(c => _writer.RunAsync(c, cancellationToken)));
         return [.. changed.OfType<JobRecord>()];
     }
+
+    public async ValueTask<ImmutableArray<HeldLease>> LeasesAsync(int limit, CancellationToken cancellationToken) =>
+    [
+        .. await Pool.QueryAsync(
+            Repeat.Harmless,
+            "SELECT id, lease_token, lease_until, lease_for FROM jobs WHERE state = 1 ORDER BY id LIMIT $1",
+            p => p.AddInteger(limit),
+            PostgresRow.ReadLease,
+            cancellationToken),
+    ];
 
     public async ValueTask<ImmutableArray<PurgedJob>> PurgeAsync(DateTimeOffset now, int limit, CancellationToken cancellationToken)
     {

@@ -12,6 +12,8 @@ internal readonly struct PostgresRow(NpgsqlDataReader row) : IRow
     /// <param name="row">Begins with <see cref="Columns"/>.</param>
     public static JobRecord Read(NpgsqlDataReader row) => JobRow.Read(new PostgresRow(row));
 
+    public static HeldLease ReadLease(NpgsqlDataReader row) => JobRow.ReadLease(new PostgresRow(row));
+
     public static JobHint ReadHint(NpgsqlDataReader row) => JobRow.ReadHint(new PostgresRow(row));
 
     /// <summary>Every row of the current result, then on to the next.</summary>

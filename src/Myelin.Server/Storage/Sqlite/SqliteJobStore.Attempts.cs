@@ -12,6 +12,9 @@ internal sealed partial class SqliteJobStore
         IReadOnlyCollection<(string Id, string Token)> leases, DateTimeOffset until, CancellationToken cancellationToken) =>
         await Database.WriteAsync(session => Heartbeat(session, leases, until), cancellationToken);
 
+    public async ValueTask<JobRecord?> ReturnAsync(JobRecord attempt, DateTimeOffset until, CancellationToken cancellationToken) =>
+        await Database.WriteAsync(session => Return(session, attempt, until), cancellationToken);
+
     public async ValueTask<bool> ProgressAsync(string id, string token, JobProgress progress, long eventId, CancellationToken cancellationToken)
     {
         var json = JobColumns.Json(progress, JsonContext.Default.JobProgress);
@@ -112,7 +115,7 @@ internal sealed partial class SqliteJobStore
         };
         using var update = session.Prepare(
             """
-            UPDATE jobs SET state = 1, attempt = ?2, event_id = ?3, worker = ?4, lease_token = ?5, lease_until = ?6, started_at = ?7,
+            UPDATE jobs SET state = 1, attempt = ?2, event_id = ?3, worker = ?4, lease_token = ?5, lease_until = ?6, started_at = ?7, lease_for = ?8,
               not_before = NULL, progress = NULL, error = NULL
             WHERE seq = ?1
             """);
@@ -123,9 +126,58 @@ internal sealed partial class SqliteJobStore
         update.Bind(5, lease.Token);
         update.Bind(6, lease.Until);
         update.Bind(7, now);
+        update.Bind(8, (lease.Until - now).Ticks / TimeSpan.TicksPerMicrosecond);
         update.Run();
         _depths.Change(job.Model, job.Priority, -1);
         return new ClaimResult(ClaimStatus.Claimed, claimed);
+    }
+
+    private JobRecord? Return(SqliteSession session, JobRecord attempt, DateTimeOffset until)
+    {
+        if (Find(session, attempt.Id) is not { } job || job.State.IsEnd())
+        {
+            return null;
+        }
+
+        if (job.State == JobState.Running && job.LeaseToken == attempt.LeaseToken)
+        {
+            return job;
+        }
+
+        if (!Pardon(session, job, attempt.LeaseToken!) || job.State != JobState.Queued || job.Attempt != attempt.Attempt || (job.Key is not null && KeyBusy(session, job)))
+        {
+            return null;
+        }
+
+        var back = job with
+        {
+            State = JobState.Running,
+            Failures = job.Failures - 1,
+            EventId = EventIds.Returned(job.Attempt, job.EventId),
+            Worker = attempt.Worker,
+            LeaseToken = attempt.LeaseToken,
+            LeaseUntil = until,
+            StartedAt = attempt.StartedAt,
+        };
+        using var update = session.Prepare("UPDATE jobs SET state = 1, event_id = ?2, worker = ?3, lease_token = ?4, lease_until = ?5, started_at = ?6 WHERE seq = ?1");
+        update.Bind(1, job.Sequence);
+        update.Bind(2, back.EventId);
+        update.Bind(3, back.Worker);
+        update.Bind(4, back.LeaseToken);
+        update.Bind(5, back.LeaseUntil);
+        update.Bind(6, back.StartedAt);
+        update.Run();
+        _depths.Change(job.Model, job.Priority, -1);
+        return back;
+    }
+
+    /// <summary>True where the attempt had lapsed and was charged; it no longer is.</summary>
+    private static bool Pardon(SqliteSession session, JobRecord job, string token)
+    {
+        using var update = session.Prepare("UPDATE jobs SET failures = failures - 1, lapsed = replace(lapsed, ?2, '') WHERE seq = ?1 AND instr(lapsed, ?2) > 0");
+        update.Bind(1, job.Sequence);
+        update.Bind(2, token + ' ');
+        return update.Run() == 1;
     }
 
     private CancelResult Cancel(SqliteSession session, string id, DateTimeOffset now)
@@ -167,7 +219,7 @@ internal sealed partial class SqliteJobStore
         {
             State = outcome.State,
             Failures = job.Failures + (outcome.CountsAsFailure ? 1 : 0),
-            EventId = wasQueued ? EventIds.EndedInQueue(job.Attempt) : EventIds.Ended(job.Attempt),
+            EventId = wasQueued ? EventIds.EndedInQueue(job.Attempt) : outcome.Lapsed ? EventIds.Lapsed(job.Attempt, job.EventId) : EventIds.Ended(job.Attempt),
             NotBefore = ends ? null : outcome.RetryAt,
             StartedAt = ends ? job.StartedAt : null,
             EndedAt = ends ? now : null,
@@ -183,7 +235,8 @@ internal sealed partial class SqliteJobStore
         using var update = session.Prepare(
             """
             UPDATE jobs SET state = ?2, failures = ?3, event_id = ?4, not_before = ?5, started_at = ?6, ended_at = ?7, expires_at = ?8,
-              lease_token = NULL, lease_until = NULL, worker = ?9, progress = CASE WHEN ?2 > 1 THEN progress END, result = ?10, artifacts = ?11, error = ?12
+              lease_token = NULL, lease_until = NULL, worker = ?9, progress = CASE WHEN ?2 > 1 THEN progress END, result = ?10, artifacts = ?11, error = ?12,
+              lapsed = CASE WHEN ?13 IS NULL THEN lapsed ELSE coalesce(lapsed, '') || ?13 END
             WHERE seq = ?1
             """);
         update.Bind(1, job.Sequence);
@@ -198,6 +251,7 @@ internal sealed partial class SqliteJobStore
         update.Bind(10, ended.Result is { } result ? result.Span : []);
         update.Bind(11, artifacts);
         update.Bind(12, error);
+        update.Bind(13, outcome.Lapsed ? job.LeaseToken + ' ' : null);
         update.Run();
         if (wasQueued != !ends)
         {

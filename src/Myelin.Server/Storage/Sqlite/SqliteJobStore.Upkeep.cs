@@ -5,12 +5,13 @@ namespace Myelin.Server.Storage.Sqlite;
 
 internal sealed partial class SqliteJobStore
 {
-    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
+    public async ValueTask<ImmutableArray<JobRecord>> RecoverAsync(
+        IReadOnlyCollection<HeldLease> lapsed, DateTimeOffset now, RecoveryPolicy policy, int limit, CancellationToken cancellationToken) =>
         await Database.WriteAsync(
             session =>
             {
                 var changed = ImmutableArray.CreateBuilder<JobRecord>();
-                foreach (var job in LostJobs(session, policy.AllLeases ? DateTimeOffset.MaxValue : now, limit))
+                foreach (var job in policy.AllLeases ? RunningJobs(session, limit) : LapsedJobs(session, lapsed))
                 {
                     var outcome = RecoveryOutcome.Of(job, policy);
                     changed.Add(End(session, job, outcome, [], JobColumns.Json(outcome.Error, JsonContext.Default.Problem), now));
@@ -22,6 +23,22 @@ internal sealed partial class SqliteJobStore
                 }
 
                 return changed.DrainToImmutable();
+            },
+            cancellationToken);
+
+    public async ValueTask<ImmutableArray<HeldLease>> LeasesAsync(int limit, CancellationToken cancellationToken) =>
+        await Database.ReadAsync(
+            session =>
+            {
+                using var rows = session.Prepare("SELECT id, lease_token, lease_until, lease_for FROM jobs WHERE state = 1 LIMIT ?1");
+                rows.Bind(1, limit);
+                var held = ImmutableArray.CreateBuilder<HeldLease>();
+                while (rows.Step())
+                {
+                    held.Add(JobRow.ReadLease(rows));
+                }
+
+                return held.DrainToImmutable();
             },
             cancellationToken);
 
@@ -105,13 +122,21 @@ internal sealed partial class SqliteJobStore
         return due;
     }
 
-    private static ImmutableArray<JobRecord> LostJobs(SqliteSession session, DateTimeOffset leaseBefore, int limit)
+    private static ImmutableArray<JobRecord> RunningJobs(SqliteSession session, int limit)
     {
-        using var rows = session.Prepare($"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 AND lease_until <= ?1 LIMIT ?2");
-        rows.Bind(1, leaseBefore);
-        rows.Bind(2, limit);
+        using var rows = session.Prepare($"SELECT {JobColumns.Names} FROM jobs WHERE state = 1 LIMIT ?1");
+        rows.Bind(1, limit);
         return ReadAll(rows);
     }
+
+    /// <summary>Those whose lease is still as it was read.</summary>
+    private static ImmutableArray<JobRecord> LapsedJobs(SqliteSession session, IReadOnlyCollection<HeldLease> lapsed) =>
+    [
+        .. from lease in lapsed
+           let job = Find(session, lease.Id)
+           where job is { State: JobState.Running } && job.LeaseToken == lease.Token && job.LeaseUntil == lease.Until
+           select job,
+    ];
 
     private static ImmutableArray<JobRecord> OverdueJobs(SqliteSession session, DateTimeOffset now, int limit)
     {

@@ -46,7 +46,7 @@ internal sealed class ClaimStatement : PostgresStatement
           SELECT f.* FROM found f {Busy} WHERE b.busy IS NULL
         ), claimed AS (
           UPDATE jobs j SET state = 1, attempt = j.attempt + 1, event_id = (j.attempt + 1) * {EventIds.Claimed(1)}::bigint, worker = f.worker, lease_token = f.token,
-            lease_until = f.until, started_at = f.now, not_before = NULL, progress = NULL, error = NULL
+            lease_until = f.until, lease_for = f.until - f.now, started_at = f.now, not_before = NULL, progress = NULL, error = NULL
           FROM free f WHERE j.seq = f.seq
           RETURNING {PostgresRow.Columns}
         ), counted AS (

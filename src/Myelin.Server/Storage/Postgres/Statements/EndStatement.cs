@@ -10,7 +10,7 @@ internal enum EndGuard : short
     /// <summary>It runs, and under this token.</summary>
     Token,
 
-    /// <summary>It runs under this token, and its lease has run out.</summary>
+    /// <summary>It runs under this token, and its lease has lapsed: no beat has changed it since it was read.</summary>
     LostLease,
 
     /// <summary>It waits, never started, and is past its deadline.</summary>
@@ -22,17 +22,17 @@ internal enum EndGuard : short
 
 /// <summary>A job leaves its state; null when the guard does not hold (any more).</summary>
 /// <param name="token">Of the attempt; null for a job that waits.</param>
-/// <param name="before">With <see cref="EndGuard.LostLease"/>: leases up to then.</param>
+/// <param name="seen">With <see cref="EndGuard.LostLease"/>: the lease as it was read.</param>
 /// <param name="fence">Of the coordinator; a newer one means that this one is history. Null for work of a worker or a caller.</param>
 internal sealed class EndWrite(
-    string id, EndGuard guard, string? token, DateTimeOffset? before, long? fence, JobOutcome outcome, DateTimeOffset now, TimeSpan retention, CancellationToken cancellationToken)
+    string id, EndGuard guard, string? token, DateTimeOffset? seen, long? fence, JobOutcome outcome, DateTimeOffset now, TimeSpan retention, CancellationToken cancellationToken)
     : PostgresWrite<JobRecord?>(guard is EndGuard.LostLease or EndGuard.Overdue ? EndStatement.Upkeep : EndStatement.Instance, id, cancellationToken)
 {
     public EndGuard Guard { get; } = guard;
 
     public string Token { get; } = token ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
 
-    public DateTimeOffset? Before { get; } = before;
+    public DateTimeOffset? Seen { get; } = seen;
 
     public long? Fence { get; } = fence;
 
@@ -74,7 +74,7 @@ internal sealed class EndStatement : PostgresStatement
         $"""
         WITH asked AS MATERIALIZED (
           SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS a(
-            id, guard, token, before, fence, state, failed, retry_at, expires_at, now, result, artifacts, error)
+            id, guard, token, seen, fence, state, failed, retry_at, expires_at, now, result, artifacts, error)
         ), fence AS MATERIALIZED (
           SELECT coalesce(max(fence), 0) AS newest FROM leases WHERE name = '{PostgresCoordinatorLease.Name}'
         ), held AS MATERIALIZED (
@@ -83,13 +83,13 @@ internal sealed class EndStatement : PostgresStatement
             SELECT j.seq, j.state AS was, j.cancel_requested FROM jobs j
             WHERE j.id = a.id AND CASE a.guard
               WHEN {(int)EndGuard.Token} THEN j.state = 1 AND j.lease_token = a.token
-              WHEN {(int)EndGuard.LostLease} THEN j.state = 1 AND j.lease_token = a.token AND j.lease_until <= a.before
+              WHEN {(int)EndGuard.LostLease} THEN j.state = 1 AND j.lease_token = a.token AND j.lease_until = a.seen
               WHEN {(int)EndGuard.Overdue} THEN j.state = 0 AND j.attempt = 0 AND j.deadline <= a.now
               ELSE j.state = 0 END
             {locking}) j
           WHERE a.fence IS NULL OR a.fence >= fence.newest
         ), outcome AS MATERIALIZED (
-          SELECT seq, was, token, now,
+          SELECT seq, was, token, now, guard = {(int)EndGuard.LostLease} AND state = 0 AND NOT overruled AS lapsed,
             CASE WHEN overruled THEN {(int)JobState.Cancelled} ELSE state END AS state,
             CASE WHEN overruled THEN 0 ELSE failed END AS failed,
             CASE WHEN state = 0 AND NOT overruled THEN retry_at END AS not_before,
@@ -100,7 +100,10 @@ internal sealed class EndStatement : PostgresStatement
           FROM held
         ), ended AS (
           UPDATE jobs j SET state = o.state, failures = j.failures + o.failed,
-            event_id = (j.attempt + CASE o.was WHEN 0 THEN 1 ELSE 0 END) * {EventIds.Claimed(1)}::bigint + {EventIds.Ended(0)},
+            event_id = CASE
+              WHEN o.lapsed THEN least(j.event_id + {EventIds.Untold}, j.attempt * {EventIds.Claimed(1)}::bigint + {EventIds.Ended(0)} - 1)
+              ELSE (j.attempt + CASE o.was WHEN 0 THEN 1 ELSE 0 END) * {EventIds.Claimed(1)}::bigint + {EventIds.Ended(0)} END,
+            lapsed = CASE WHEN o.lapsed THEN coalesce(j.lapsed, '') || o.token || ' ' ELSE j.lapsed END,
             not_before = o.not_before, expires_at = o.expires_at, ended_at = CASE WHEN o.state > 1 THEN o.now END,
             started_at = CASE WHEN o.state > 1 THEN j.started_at END, worker = CASE WHEN o.state > 1 THEN j.worker END,
             progress = CASE WHEN o.state > 1 THEN j.progress END, lease_token = NULL, lease_until = NULL, last_token = o.token,
@@ -134,7 +137,7 @@ internal sealed class EndStatement : PostgresStatement
             p.AddTexts(rows, r => r.Job);
             p.AddShorts(rows, r => (short)r.Guard);
             p.AddTexts(rows, r => r.Token);
-            p.AddTimes(rows, r => r.Before);
+            p.AddTimes(rows, r => r.Seen);
             p.AddLongs(rows, r => r.Fence);
             p.AddShorts(rows, r => (short)r.Outcome.State);
             p.AddIntegers(rows, r => r.Outcome.CountsAsFailure ? 1 : 0);
