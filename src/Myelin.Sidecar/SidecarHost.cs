@@ -70,8 +70,8 @@ public static class SidecarHost
             }
 
             listeners.ForEach(listener => listener.Ready(served));
-            await Task.Delay(Timeout.Infinite, end).ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
-            using var patience = new CancellationTokenSource(s_drainTimeout);
+            await Task.Delay(Timeout.InfiniteTimeSpan, TimeProvider.System, end).ContinueWith(static _ => { }, TaskScheduler.Default).ConfigureAwait(false);
+            using var patience = new CancellationTokenSource(s_drainTimeout, TimeProvider.System);
             await Task.WhenAll(listeners.Select(listener => listener.DrainAsync(patience.Token).AsTask())).ConfigureAwait(false);
             return 0;
         }

@@ -67,11 +67,35 @@ public sealed partial class ArchitectureTests
     [Fact]
     public void Sources_AmbientTime_IsOnlyInTheCompositionRoot()
     {
-        foreach (var file in Sources.Where(f => Path.GetFileName(f) != "Program.cs"))
+        foreach (var file in Sources.Where(f => Path.GetFileName(f) != "Program.cs" && !f.Contains("/src/OnnxRuntime/", StringComparison.Ordinal)))
         {
-            AmbientTime().Match(File.ReadAllText(file)).Value.ShouldBeEmpty(file);
+            AmbientTimeOf(File.ReadAllText(file), s_stopwatches.Contains(Path.GetFileName(file))).ShouldBeEmpty(file);
         }
     }
+
+    [Theory]
+    [InlineData("var now = DateTimeOffset.UtcNow;")]
+    [InlineData("await Task.Delay(s_pause, token);")]
+    [InlineData("await Task.Delay(Math.Max(1, Next(a, b)), token);")]
+    [InlineData("using var timer = new PeriodicTimer(s_interval);")]
+    [InlineData("using var late = new CancellationTokenSource(s_patience);")]
+    [InlineData("CancellationTokenSource late = new(s_patience);")]
+    [InlineData("using var late = CancellationTokenSource.CreateLinkedTokenSource(token);\nlate.CancelAfter(s_patience);")]
+    [InlineData("private readonly CancellationTokenSource _late = new();\nvoid F() => _late.CancelAfter(s_patience);")]
+    [InlineData("await task.WaitAsync(s_patience, token);")]
+    [InlineData("await task.WaitAsync(TimeSpan.FromSeconds(1));")]
+    [InlineData("await task.WaitAsync(options.StopTimeout);")]
+    [InlineData("var watch = Stopwatch.StartNew();")]
+    [InlineData("var until = Environment.TickCount64 + 5;")]
+    public void AmbientTimeOf_EachForm_IsFound(string code) => AmbientTimeOf(code, stopwatches: false).ShouldNotBeEmpty();
+
+    [Theory]
+    [InlineData("await Task.Delay(s_pause, house.Time, token);")]
+    [InlineData("using var late = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);\nlate.CancelAfter(s_patience);")]
+    [InlineData("using var end = new CancellationTokenSource();")]
+    [InlineData("await task.WaitAsync(options.StopTimeout, _time, token);")]
+    [InlineData("await gate.WaitAsync(token);")]
+    public void AmbientTimeOf_TimeProvider_IsNotFound(string code) => AmbientTimeOf(code, stopwatches: false).ShouldBeEmpty();
 
     /// <summary>One rule for it: libraries always (CA2007 is an error there), programs, which have no context to resume on, never.</summary>
     [Fact]
@@ -103,6 +127,32 @@ public sealed partial class ArchitectureTests
         }
     }
 
-    [GeneratedRegex(@"\bDateTime(Offset)?\.(Utc)?Now\b")]
+    /// <summary>They measure how long a computation took and decide nothing by it.</summary>
+    private static readonly string[] s_stopwatches = ["OnnxRuntime.cs", "TaskTimings.cs", "SidecarTask.cs", "ServedModel.cs"];
+
+    /// <summary>The first place that goes by the machine's clock instead of a <see cref="TimeProvider"/>; empty where there is none.</summary>
+    private static string AmbientTimeOf(string code, bool stopwatches)
+    {
+        var waits = Waits().Matches(code).Cast<Match>().FirstOrDefault(m => !NamesTime().IsMatch(m.Groups["given"].Value));
+        return string.Concat(AmbientTime().Match(code).Value, stopwatches ? "" : MachinesStopwatch().Match(code).Value, waits?.Value, CancelsByItself().Match(code).Value);
+    }
+
+    [GeneratedRegex(@"\bDateTime(Offset)?\.(Utc)?Now\b|\bEnvironment\.TickCount|\bThread\.Sleep\b|\bnew (System\.Threading\.)?Timer\(")]
     private static partial Regex AmbientTime();
+
+    [GeneratedRegex(@"\bStopwatch\b")]
+    private static partial Regex MachinesStopwatch();
+
+    /// <summary>What waits for a time that it is given.</summary>
+    [GeneratedRegex(
+        @"(Task\.Delay|new PeriodicTimer|new CancellationTokenSource|CancellationTokenSource \w+ = new)\((?<given>([^()]|\(([^()]|\([^()]*\))*\))+)\)" +
+        @"|\.WaitAsync\((?<given>(TimeSpan\.\w+\([^()]*\)|s_\w+|[\w.]*(Timeout|Patience))(, [^()]*)?)\)")]
+    private static partial Regex Waits();
+
+    [GeneratedRegex(@"\b_?[tT]ime(Provider)?\b")]
+    private static partial Regex NamesTime();
+
+    /// <summary>A source that was made without a <see cref="TimeProvider"/>, a linked one among them, cancels itself by the machine's clock.</summary>
+    [GeneratedRegex(@"\b(?<source>\w+) = (CancellationTokenSource\.CreateLinkedTokenSource\(|new( CancellationTokenSource)?\(\))[\s\S]*?\b\k<source>\.CancelAfter\(")]
+    private static partial Regex CancelsByItself();
 }

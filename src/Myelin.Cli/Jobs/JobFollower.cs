@@ -27,7 +27,7 @@ internal static class JobFollower
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested && cancelOnLeave)
         {
-            using var patience = new CancellationTokenSource(s_cancelPatience);
+            using var patience = new CancellationTokenSource(s_cancelPatience, TimeProvider.System);
             try
             {
                 var after = await client.CancelAsync(job.Id, patience.Token);

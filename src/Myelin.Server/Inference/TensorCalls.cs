@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
@@ -16,7 +15,7 @@ namespace Myelin.Server.Inference;
 /// network's turn, the outputs onto the body. As many at a time as <c>calls.atOnce</c>; one more is refused before its
 /// body is read. Nothing is stored; who leaves interrupts the network.
 /// </summary>
-internal sealed partial class TensorCalls(ModelRepository models, BodyBudget budget, TensorInstruments instruments, MyelinOptions options, ILogger<TensorCalls> logger)
+internal sealed partial class TensorCalls(ModelRepository models, BodyBudget budget, TensorInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<TensorCalls> logger)
 {
     private readonly OipLimits _limits = new() { MaxBytes = options.Input.MaxBytes, MaxJsonBytes = (int)Math.Min(options.Input.MaxBytes, 64 << 20) };
     private int _running;
@@ -88,11 +87,11 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
         using var memory = await budget.AcquireAsync(request.ContentLength, context.RequestAborted);
         using var message = await OipReader.ReadAsync(request.Body, HeadLength(request), request.ContentLength, "inputs", _limits, context.RequestAborted);
         OipFit.Check(message.Tensors, network.Inputs);
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
-        deadline.CancelAfter(message.Timeout < options.Calls.Timeout && message.Timeout > TimeSpan.Zero ? message.Timeout : options.Calls.Timeout);
-        var begun = Stopwatch.GetTimestamp();
-        using var outputs = await network.InferAsync(message.Tensors, deadline.Token);
-        var took = Stopwatch.GetElapsedTime(begun);
+        using var late = new CancellationTokenSource(message.Timeout < options.Calls.Timeout && message.Timeout > TimeSpan.Zero ? message.Timeout : options.Calls.Timeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
+        var begun = time.GetTimestamp();
+        using var outputs = await network.InferAsync(message.Tensors, either.Token);
+        var took = time.GetElapsedTime(begun);
         instruments.Ran(model, took);
         var reply = new OipReply(model, revision, message, outputs, took);
         var response = context.Response;

@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Http;
 namespace Myelin.Sidecar.Http;
 
 /// <summary>The progress of a call as server-sent events, until the call has ended. It may be asked for before the call begins.</summary>
-internal sealed class FollowEndpoint(CallFollowers followers, TimeSpan wait)
+internal sealed class FollowEndpoint(CallFollowers followers, TimeSpan wait, TimeProvider time)
 {
     public async Task RunAsync(HttpContext context, string id, CancellationToken end)
     {
@@ -17,7 +17,7 @@ internal sealed class FollowEndpoint(CallFollowers followers, TimeSpan wait)
 
         context.Response.ContentType = "text/event-stream";
         context.Response.Headers.CacheControl = "no-store";
-        using var patience = new CancellationTokenSource(wait);
+        using var patience = new CancellationTokenSource(wait, time);
         using var gaveUp = patience.Token.UnsafeRegister(_ => followers.GiveUp(id, call), null);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, end);
         try

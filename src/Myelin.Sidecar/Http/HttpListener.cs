@@ -37,7 +37,7 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         }
 
-        _selector = new ProtocolSelector(listener, options.FirstByte);
+        _selector = new ProtocolSelector(listener, options.FirstByte, options.Time);
 
         var kestrel = new KestrelServerOptions { AddServerHeader = false };
         kestrel.Limits.MaxRequestBodySize = options.Message.MaxBytes;
@@ -69,7 +69,7 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
 
         if (_server is not null)
         {
-            using var goodbye = new CancellationTokenSource(s_goodbye);
+            using var goodbye = new CancellationTokenSource(s_goodbye, options.Time);
             await _server.StopAsync(goodbye.Token).ConfigureAwait(false);
             _server.Dispose();
         }

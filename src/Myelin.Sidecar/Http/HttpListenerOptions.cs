@@ -24,4 +24,7 @@ internal sealed record HttpListenerOptions
 
     /// <summary>How long a failed load is told to those who ask before the sidecar ends.</summary>
     public TimeSpan FailureShown { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Deadlines and waits go by it.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 }

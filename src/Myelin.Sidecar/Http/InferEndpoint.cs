@@ -6,7 +6,7 @@ using Myelin.Protocol.Sidecars;
 namespace Myelin.Sidecar.Http;
 
 /// <summary>One call: the request off the body, the model's turn, the outputs onto the body.</summary>
-internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
+internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers, TimeProvider time)
 {
     /// <exception cref="OipException">The request is wrong.</exception>
     public async Task RunAsync(HttpContext context, ServedModel served)
@@ -22,8 +22,8 @@ internal sealed class InferEndpoint(OipLimits limits, CallFollowers followers)
         TimeSpan compute;
         try
         {
-            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
-            deadline.CancelAfter(request.Timeout);
+            using var late = new CancellationTokenSource(request.Timeout, time);
+            using var deadline = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
             (outputs, compute) = await served.InferAsync(new HttpSidecarCall(request, followed), deadline.Token).ConfigureAwait(false);
         }
         catch (OperationCanceledException fault) when (!context.RequestAborted.IsCancellationRequested && request.Timeout != Timeout.InfiniteTimeSpan)

@@ -11,7 +11,7 @@ namespace Myelin.Sidecar.Http;
 /// taking them (HTTP/2 opens with "PRI * HTTP/2.0", which no HTTP/1.1 request begins with) and hands the connection on.
 /// Costs a look per connection and nothing per request.
 /// </summary>
-internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firstByte) : IConnectionListenerFactory, IAsyncDisposable
+internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firstByte, TimeProvider time) : IConnectionListenerFactory, IAsyncDisposable
 {
     private readonly ProtocolListener _http1 = new(HttpProtocols.Http1);
     private readonly ProtocolListener _http2 = new(HttpProtocols.Http2);
@@ -54,8 +54,8 @@ internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firs
 
     private async Task HandOnAsync(ConnectionContext connection)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(_end.Token);
-        patience.CancelAfter(firstByte);
+        using var late = new CancellationTokenSource(firstByte, time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _end.Token);
         try
         {
             var input = connection.Transport.Input;

@@ -26,8 +26,8 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
     {
         _options = options;
         var followers = new CallFollowers(options.MaxCalls);
-        _infer = new InferEndpoint(options.Message, followers);
-        _follow = new FollowEndpoint(followers, options.FollowWait);
+        _infer = new InferEndpoint(options.Message, followers, options.Time);
+        _follow = new FollowEndpoint(followers, options.FollowWait, options.Time);
     }
 
     public void Ready(IReadOnlyList<ServedModel> models) =>
@@ -36,7 +36,7 @@ internal sealed class SidecarApplication : IHttpApplication<HttpContext>, IDispo
     public async Task FailAsync(string message, CancellationToken cancellationToken)
     {
         _state = SidecarState.Loading with { Phase = SidecarPhase.Failed, Failure = message };
-        await Task.WhenAny(_failureTold.Task, Task.Delay(_options.FailureShown, cancellationToken)).ConfigureAwait(false);
+        await Task.WhenAny(_failureTold.Task, Task.Delay(_options.FailureShown, _options.Time, cancellationToken)).ConfigureAwait(false);
     }
 
     /// <summary>Refuses new calls; ends when the answers of the others have been handed to their connections.</summary>

@@ -168,4 +168,7 @@ internal sealed record UdsListenerOptions
 
     /// <summary>Frames that a slow worker has not read; beyond this, progress is dropped.</summary>
     public int MaxProgressBytes { get; init; } = 1 << 20;
+
+    /// <summary>Deadlines and waits go by it.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 }

@@ -291,7 +291,7 @@ internal sealed class UdsSession
         _writer.Flush();
         await IdleAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
         await _writer.EmptyAsync().WaitAsync(cancellationToken).ConfigureAwait(false);
-        await _closed.Task.WaitAsync(Options.LeavePatience, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _closed.Task.WaitAsync(Options.LeavePatience, Options.Time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>Says why and closes.</summary>
@@ -299,7 +299,7 @@ internal sealed class UdsSession
     {
         _writer.Add(FrameType.Error, 0, error.Write());
         _writer.Flush();
-        await _writer.EmptyAsync().WaitAsync(Options.LeavePatience, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _writer.EmptyAsync().WaitAsync(Options.LeavePatience, Options.Time, CancellationToken.None).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await CloseAsync().ConfigureAwait(false);
     }
 

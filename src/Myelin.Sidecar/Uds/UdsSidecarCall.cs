@@ -17,8 +17,7 @@ internal sealed class UdsSidecarCall : SidecarCall, IThreadPoolWorkItem, IDispos
     private readonly UdsSession _session;
     private readonly ServedModel _model;
     private readonly IncomingMessage _message;
-    private readonly CancellationTokenSource _cancel = new();
-    private readonly long _deadline; // Environment.TickCount64, 0: none
+    private readonly CancellationTokenSource _cancel;
     private TensorSet? _inputs;
     private bool _begun;
     private bool _ended;
@@ -28,11 +27,7 @@ internal sealed class UdsSidecarCall : SidecarCall, IThreadPoolWorkItem, IDispos
     {
         (_session, _model, Number, _message) = (session, model, number, message);
         Parameters = parameters.IsEmpty ? s_none : JsonElement.Parse(parameters);
-        if (message.Time is > 0 and <= int.MaxValue)
-        {
-            _deadline = Environment.TickCount64 + (long)message.Time;
-            _cancel.CancelAfter((int)message.Time);
-        }
+        _cancel = new CancellationTokenSource(message.Time is > 0 and <= int.MaxValue ? TimeSpan.FromMilliseconds((long)message.Time) : Timeout.InfiniteTimeSpan, session.Options.Time);
     }
 
     public ulong Number { get; }
@@ -147,7 +142,7 @@ internal sealed class UdsSidecarCall : SidecarCall, IThreadPoolWorkItem, IDispos
         {
             if (!answer.TryPlace(_session.Arena, _session.Options.InlineBelow))
             {
-                await answer.PlaceAsync(_session.Arena!, _session.Options.InlineBelow, _session.Options.RingPatience, TimeProvider.System, CancellationToken.None).ConfigureAwait(false);
+                await answer.PlaceAsync(_session.Arena!, _session.Options.InlineBelow, _session.Options.RingPatience, _session.Options.Time, CancellationToken.None).ConfigureAwait(false);
             }
         }
         catch

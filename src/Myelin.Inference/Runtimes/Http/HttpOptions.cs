@@ -46,4 +46,7 @@ public sealed record HttpOptions
     public int Concurrency { get; init; } = 1;
 
     public OipLimits Message { get; init; } = new();
+
+    /// <summary>Times are measured and waited for with it.</summary>
+    public TimeProvider Time { get; init; } = TimeProvider.System;
 }

@@ -16,26 +16,27 @@ internal sealed class HttpProgress : IAsyncDisposable
 
     private readonly HttpSidecar _server;
     private readonly IProgress<RuntimeProgress> _progress;
+    private readonly TimeProvider _time;
     private readonly CancellationTokenSource _end = new();
     private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Task _following;
 
-    private HttpProgress(HttpSidecar server, string call, IProgress<RuntimeProgress> progress)
+    private HttpProgress(HttpSidecar server, string call, IProgress<RuntimeProgress> progress, TimeProvider time)
     {
-        (_server, _progress) = (server, progress);
+        (_server, _progress, _time) = (server, progress, time);
         _following = FollowAsync(OipExtensions.CallsPath + call);
     }
 
     /// <summary>Returns when the server listens, or after a short while all the same.</summary>
-    public static async Task<HttpProgress> OpenAsync(HttpSidecar server, string call, IProgress<RuntimeProgress> progress)
+    public static async Task<HttpProgress> OpenAsync(HttpSidecar server, string call, IProgress<RuntimeProgress> progress, TimeProvider time)
     {
-        var following = new HttpProgress(server, call, progress);
-        await Task.WhenAny(following._opened.Task, Task.Delay(s_lead)).ConfigureAwait(false);
+        var following = new HttpProgress(server, call, progress, time);
+        await Task.WhenAny(following._opened.Task, Task.Delay(s_lead, time)).ConfigureAwait(false);
         return following;
     }
 
     /// <summary>The call was answered: what was reported before arrives before this returns, unless the server dawdles.</summary>
-    public async ValueTask EndAsync() => await Task.WhenAny(_following, Task.Delay(s_lastWords)).ConfigureAwait(false);
+    public async ValueTask EndAsync() => await Task.WhenAny(_following, Task.Delay(s_lastWords, _time)).ConfigureAwait(false);
 
     public async ValueTask DisposeAsync()
     {
@@ -51,7 +52,7 @@ internal sealed class HttpProgress : IAsyncDisposable
             while (!await TryFollowAsync(path).ConfigureAwait(false))
             {
                 _opened.TrySetResult();
-                await Task.Delay(s_pause, _end.Token).ConfigureAwait(false);
+                await Task.Delay(s_pause, _time, _end.Token).ConfigureAwait(false);
             }
         }
         catch (Exception)

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -65,11 +64,11 @@ public sealed class HttpRuntime : IRuntime
         _counter.Begin();
         try
         {
-            var began = Stopwatch.GetTimestamp();
+            var began = _options.Time.GetTimestamp();
             var answer = await CallAsync(inputs, progress, cancellationToken).ConfigureAwait(false);
             var compute = answer.Parameters.Number(OipExtensions.Compute) is { } nanoseconds and >= 0
                 ? TimeSpan.FromTicks(nanoseconds / TimeSpan.NanosecondsPerTick)
-                : Stopwatch.GetElapsedTime(began);
+                : _options.Time.GetElapsedTime(began);
             _counter.Succeeded(compute);
             return answer.Tensors;
         }
@@ -91,7 +90,7 @@ public sealed class HttpRuntime : IRuntime
         }
 
         var drained = _counter.DrainAsync();
-        await Task.WhenAny(drained, Task.Delay(_options.DrainTimeout)).ConfigureAwait(false);
+        await Task.WhenAny(drained, Task.Delay(_options.DrainTimeout, _options.Time)).ConfigureAwait(false);
         await _end.CancelAsync().ConfigureAwait(false);
         await drained.ConfigureAwait(false);
         _server.Dispose();
@@ -100,8 +99,8 @@ public sealed class HttpRuntime : IRuntime
 
     private async Task<OipMessage> CallAsync(IReadOnlyList<Tensor> inputs, IProgress<RuntimeProgress>? progress, CancellationToken cancellationToken)
     {
-        using var abort = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _end.Token);
-        abort.CancelAfter(_options.CallTimeout);
+        using var late = new CancellationTokenSource(_options.CallTimeout, _options.Time);
+        using var abort = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken, _end.Token);
         try
         {
             if (progress is null || !_start.Follow)
@@ -110,7 +109,7 @@ public sealed class HttpRuntime : IRuntime
             }
 
             var call = string.Create(CultureInfo.InvariantCulture, $"{s_callPrefix}-{Interlocked.Increment(ref s_lastCall)}");
-            var following = await HttpProgress.OpenAsync(_server, call, progress).ConfigureAwait(false);
+            var following = await HttpProgress.OpenAsync(_server, call, progress, _options.Time).ConfigureAwait(false);
             await using var _ = following.ConfigureAwait(false);
             var answer = await SendAsync(inputs, call, abort.Token).ConfigureAwait(false);
             await following.EndAsync().ConfigureAwait(false);

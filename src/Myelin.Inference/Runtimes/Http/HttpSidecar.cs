@@ -42,8 +42,8 @@ internal sealed class HttpSidecar : IDisposable
     /// <exception cref="RuntimeException">No connection, or no answer in time.</exception>
     public async Task<HttpAnswer> AskAsync(HttpMethod method, string path, CancellationToken cancellationToken)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        patience.CancelAfter(_options.ControlTimeout);
+        using var late = new CancellationTokenSource(_options.ControlTimeout, _options.Time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
         try
         {
             using var answer = await _control.SendAsync(Request(method, path, method == HttpMethod.Post ? new StringContent("{}") : null), patience.Token).ConfigureAwait(false);

@@ -18,12 +18,12 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
     /// <exception cref="RuntimeException">Not ready within the start timeout (retryable), or never: loading failed, there is no such model.</exception>
     public static async Task<HttpStart> AwaitAsync(HttpSidecar server, HttpOptions options, CancellationToken cancellationToken)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        patience.CancelAfter(options.StartTimeout);
+        using var late = new CancellationTokenSource(options.StartTimeout, options.Time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
         var last = new string?[1];
         try
         {
-            await ReadyAsync(server, "v2/health/ready", last, patience.Token).ConfigureAwait(false);
+            await ReadyAsync(server, "v2/health/ready", last, options.Time, patience.Token).ConfigureAwait(false);
             var model = options.Model ?? await OnlyModelAsync(server, patience.Token).ConfigureAwait(false);
             var path = $"v2/models/{Uri.EscapeDataString(model)}{(options.Version is { } version ? $"/versions/{Uri.EscapeDataString(version)}" : "")}";
             var (extensions, product) = await ServerAsync(server, patience.Token).ConfigureAwait(false);
@@ -36,7 +36,7 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
                 };
             }
 
-            await ReadyAsync(server, path + "/ready", last, patience.Token).ConfigureAwait(false);
+            await ReadyAsync(server, path + "/ready", last, options.Time, patience.Token).ConfigureAwait(false);
             return Read(path, metadata.Json.RootElement, extensions, product, options);
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
@@ -45,7 +45,7 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
         }
     }
 
-    private static async Task ReadyAsync(HttpSidecar server, string path, string?[] last, CancellationToken cancellationToken)
+    private static async Task ReadyAsync(HttpSidecar server, string path, string?[] last, TimeProvider time, CancellationToken cancellationToken)
     {
         for (var pause = s_firstPause; ; pause = pause * 2 < s_longestPause ? pause * 2 : s_longestPause)
         {
@@ -69,7 +69,7 @@ internal sealed record HttpStart(string Path, IReadOnlyList<TensorSpec> Inputs, 
                 last[0] = notYet.Message;
             }
 
-            await Task.Delay(pause, cancellationToken).ConfigureAwait(false);
+            await Task.Delay(pause, time, cancellationToken).ConfigureAwait(false);
         }
     }
 

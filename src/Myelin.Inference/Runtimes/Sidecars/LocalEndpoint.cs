@@ -113,7 +113,7 @@ internal sealed partial class LocalEndpoint(
         }
         catch (RuntimeException fault)
         {
-            await process.Exited.WaitAsync(s_lastWords).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await process.Exited.WaitAsync(s_lastWords, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             var ending = process.Exited.IsCompleted ? $"{fault.Message}; it {process.Ending()}" : fault.Message;
             return new End(EndKind.NotReady, ending);
         }
@@ -123,7 +123,7 @@ internal sealed partial class LocalEndpoint(
             LogReady(logger, Definition.Name, process.Pid, house.Time.GetElapsedTime(began).TotalSeconds, connection.Product ?? "unnamed", connection.Problem);
             BecomeReady(session);
             var ready = house.Time.GetTimestamp();
-            await Task.WhenAny(process.Exited, connection.Lost, session.Overrun, Task.Delay(System.Threading.Timeout.Infinite, Stop)).ConfigureAwait(false);
+            await Task.WhenAny(process.Exited, connection.Lost, session.Overrun, Task.Delay(System.Threading.Timeout.InfiniteTimeSpan, house.Time, Stop)).ConfigureAwait(false);
             var end = Stop.IsCancellationRequested
                 ? await LeaveAsync(process, session).ConfigureAwait(false)
                 : await EndAsync(process, connection, session).ConfigureAwait(false);
@@ -135,15 +135,15 @@ internal sealed partial class LocalEndpoint(
 
     private async Task<(ISidecarConnection Connection, SidecarSession Session)> ConnectAsync(SidecarProcess process)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(Stop);
-        patience.CancelAfter(Sidecar.StartTimeout);
+        using var late = new CancellationTokenSource(Sidecar.StartTimeout, house.Time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(late.Token, Stop);
         var connecting = SidecarConnector.ConnectAsync(_address!, Definition, networks(), house.Options, Timeout, "/dev/shm", _owner, house.Time, patience.Token);
         try
         {
             if (await Task.WhenAny(connecting, process.Exited).ConfigureAwait(false) != connecting)
             {
                 // It may have said why before it went: the connection's own error is the better one.
-                await ((Task)connecting).WaitAsync(s_lastWords).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await ((Task)connecting).WaitAsync(s_lastWords, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 await patience.CancelAsync().ConfigureAwait(false);
             }
 
@@ -162,7 +162,7 @@ internal sealed partial class LocalEndpoint(
     {
         if (process.Exited.IsCompleted)
         {
-            await ((Task)connection.Lost).WaitAsync(s_lastWords).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await ((Task)connection.Lost).WaitAsync(s_lastWords, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         Unpublish(session, SidecarState.Restarting, null);
@@ -175,14 +175,14 @@ internal sealed partial class LocalEndpoint(
 
         if (session.Overrun.IsCompleted && !process.Exited.IsCompleted && !connection.Lost.IsCompleted)
         {
-            await session.RetireAsync().WaitAsync(Sidecar.StopTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await session.RetireAsync().WaitAsync(Sidecar.StopTimeout, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await process.KillAsync().ConfigureAwait(false);
             return new End(EndKind.Crashed, "took longer for a call than it may (sidecar.callTimeout); its process was killed");
         }
 
         if (!loss.Hung)
         {
-            await process.Exited.WaitAsync(s_lastWords).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await process.Exited.WaitAsync(s_lastWords, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         var alone = process.Exited.IsCompleted;
@@ -193,7 +193,7 @@ internal sealed partial class LocalEndpoint(
     private async Task<End> LeaveAsync(SidecarProcess process, SidecarSession session)
     {
         Unpublish(session, SidecarState.Stopping, null);
-        await session.RetireAsync().WaitAsync(Sidecar.StopTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await session.RetireAsync().WaitAsync(Sidecar.StopTimeout, house.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await session.Connection.DisposeAsync().ConfigureAwait(false);
         await process.StopAsync().ConfigureAwait(false);
         LogStopped(logger, Definition.Name, process.Pid);
@@ -231,6 +231,7 @@ internal sealed partial class LocalEndpoint(
             Cpus = Sidecar.Cpus,
             User = user,
             StopTimeout = Sidecar.StopTimeout,
+            Time = house.Time,
         };
     }
 

@@ -14,7 +14,6 @@ internal sealed class SidecarPool : IAsyncDisposable
     private readonly ModelDefinition _definition;
     private readonly SidecarEndpoint[] _endpoints;
     private readonly SidecarOptions _options;
-    private readonly TimeProvider _time;
     private readonly Lock _lock = new();
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ImmutableArray<SidecarNetwork> _networks;
@@ -29,7 +28,7 @@ internal sealed class SidecarPool : IAsyncDisposable
     public SidecarPool(
         ModelDefinition definition, IReadOnlyList<SidecarNetwork> networks, SidecarHouse? house, SidecarOptions options, TimeProvider time, ILogger logger)
     {
-        (_definition, _options, _time, _networks) = (definition, options, time, [.. networks]);
+        (_definition, _options, Time, _networks) = (definition, options, time, [.. networks]);
         var sidecar = definition.Sidecar!;
         _endpoints = sidecar.Addresses.Count > 0
             ? [.. sidecar.Addresses.Select(address => new RemoteEndpoint(definition, address, () => Networks, options, time, logger, Changed))]
@@ -40,6 +39,8 @@ internal sealed class SidecarPool : IAsyncDisposable
 
     /// <summary>What the task asks for, as far as is known; opened at the begin of each session.</summary>
     public IReadOnlyList<SidecarNetwork> Networks => _networks;
+
+    public TimeProvider Time { get; }
 
     /// <summary>More than one place a call can go.</summary>
     public bool HasChoice => _endpoints.Length > 1;
@@ -104,7 +105,7 @@ internal sealed class SidecarPool : IAsyncDisposable
     /// <exception cref="RuntimeException">None is ready within the patience, or none will ever be; says why.</exception>
     public async ValueTask<SidecarSession> EnterAsync(SidecarSession? prefer, SidecarSession? but, CancellationToken cancellationToken)
     {
-        for (var began = _time.GetTimestamp(); ;)
+        for (var began = Time.GetTimestamp(); ;)
         {
             var changed = NextChange();
             var chosen = TryChoose(but);
@@ -201,7 +202,7 @@ internal sealed class SidecarPool : IAsyncDisposable
             throw Unavailable();
         }
 
-        var left = _options.Patience - _time.GetElapsedTime(began);
+        var left = _options.Patience - Time.GetElapsedTime(began);
         if (left <= TimeSpan.Zero)
         {
             throw Unavailable();
@@ -211,7 +212,7 @@ internal sealed class SidecarPool : IAsyncDisposable
         {
             // A session can close without a word from its loop, which follows a moment later.
             var most = TimeSpan.FromMilliseconds(100);
-            await changed.WaitAsync(left < most ? left : most, _time, cancellationToken).ConfigureAwait(false);
+            await changed.WaitAsync(left < most ? left : most, Time, cancellationToken).ConfigureAwait(false);
         }
         catch (TimeoutException)
         {

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Myelin.Protocol.Sidecars;
 
@@ -85,16 +84,16 @@ internal sealed class SidecarRuntime : IRuntime
 
         for (var (detours, crashed) = (0, false); ;)
         {
-            var waiting = Stopwatch.GetTimestamp();
+            var waiting = _pool.Time.GetTimestamp();
             var session = await _pool.EnterAsync(home, left, cancellationToken).ConfigureAwait(false);
-            _pool.Tally.Waited(Stopwatch.GetElapsedTime(waiting));
+            _pool.Tally.Waited(_pool.Time.GetElapsedTime(waiting));
             try
             {
                 var runtime = await session.RuntimeAsync(_network, cancellationToken).ConfigureAwait(false);
                 _last = runtime;
-                var began = Stopwatch.GetTimestamp();
+                var began = _pool.Time.GetTimestamp();
                 var outputs = await runtime.InferAsync(inputs, progress, cancellationToken).ConfigureAwait(false);
-                return (outputs, Stopwatch.GetElapsedTime(began));
+                return (outputs, _pool.Time.GetElapsedTime(began));
             }
             catch (RuntimeException fault) when (fault.Code == "draining" && detours < MostDetours)
             {
@@ -136,7 +135,7 @@ internal sealed class SidecarRuntime : IRuntime
     /// <summary>Not worth another attempt: what kills two processes kills the third.</summary>
     private async Task<RuntimeException> TwiceAsync(SidecarSession session, RuntimeException fault)
     {
-        await ((Task)session.Ended).WaitAsync(s_inquest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)session.Ended).WaitAsync(s_inquest, _pool.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         var why = session.Ended.IsCompleted ? await session.Ended.ConfigureAwait(false) : fault.Message;
         var hung = session.Connection.Lost.IsCompleted && (await session.Connection.Lost.ConfigureAwait(false)).Hung;
         return new RuntimeException($"the sidecar of {_pool.Definition.Name} {(hung ? "hung" : "ended")} twice during this call: {why}", retryable: false, fault)

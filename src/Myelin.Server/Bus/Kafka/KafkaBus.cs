@@ -69,8 +69,8 @@ internal sealed partial class KafkaBus(
         if (group is null)
         {
             // Blocks a start for milliseconds, with no broker for seconds: what is published next must be heard.
-            var patience = Stopwatch.StartNew();
-            while (!subscription.WaitPlaced(s_place) && health.IsUp && patience.Elapsed < s_placeSlowly && !cancellationToken.IsCancellationRequested)
+            var began = time.GetTimestamp();
+            while (!subscription.WaitPlaced(s_place) && health.IsUp && time.GetElapsedTime(began) < s_placeSlowly && !cancellationToken.IsCancellationRequested)
             {
                 // Brokers are there and slow.
             }

