@@ -50,7 +50,7 @@ internal static class PostgresStorage
             await store.QueuedAsync(null, 1000, CancellationToken.None);
             var page = clock.Elapsed.TotalMilliseconds;
             clock.Restart();
-            await store.PositionAsync(last, CancellationToken.None);
+            await store.PositionsAsync([last], CancellationToken.None);
             var position = clock.Elapsed.TotalMilliseconds;
             table.Add(ids.Count, await StoreLoad.ClaimsPerSecondAsync(store, ids, 16, s_duration), page, position);
         }

@@ -6,6 +6,9 @@ internal sealed record Caller(string Tenant, Scopes Scopes, string? KeyId)
 {
     public const string LocalTenant = "local";
 
+    /// <summary>Whether its jobs may go before those of others: <c>priority: high</c>.</summary>
+    public bool MayGoFirst => (Scopes & (Scopes.Priority | Scopes.Operate)) != 0;
+
     /// <summary>Nobody named: on loopback without keys, and with --insecure.</summary>
     public static readonly Caller Anonymous = new(LocalTenant, Scopes.Admin, KeyId: null);
 

@@ -12,7 +12,8 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
     private const int Usage = 2;
 
     private const string Help = """
-        keys create --name NAME [--tenant TENANT] [--scopes infer,manage,metrics,admin]   makes a key and shows it once
+        keys create --name NAME [--tenant TENANT] [--scopes SCOPES]   makes a key and shows it once
+                          SCOPES: infer, manage, metrics, admin, priority (jobs of priority high), comma-separated
         keys list                                                                 shows every key, never a secret
         keys revoke ID                                                            ends a key within five seconds
         """;
@@ -62,7 +63,7 @@ internal sealed class KeysCommand(TextWriter output, TextWriter error, TimeProvi
 
         if (ScopeNames.Parse(scopeText, out var wrong) is not { } scopes)
         {
-            return await FailAsync($"'{wrong ?? scopeText}' is no scope; there are infer, manage, metrics, admin.", Usage);
+            return await FailAsync($"'{wrong ?? scopeText}' is no scope; there are infer, manage, metrics, admin, priority.", Usage);
         }
 
         var (id, secret) = ApiKeyText.Generate();

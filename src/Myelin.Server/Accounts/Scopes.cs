@@ -16,10 +16,13 @@ internal enum Scopes
     Operate = 4,
 
     /// <summary>Everything.</summary>
-    Admin = Operate | Infer | Manage | Metrics,
+    Admin = Operate | Infer | Manage | Metrics | Priority,
 
     /// <summary>Read metrics, and nothing else: for Prometheus.</summary>
     Metrics = 8,
+
+    /// <summary>Beside <see cref="Infer"/>: submit jobs of priority high.</summary>
+    Priority = 16,
 }
 
 internal static class ScopeNames
@@ -36,6 +39,7 @@ internal static class ScopeNames
                 case "infer": scopes |= Scopes.Infer; break;
                 case "manage": scopes |= Scopes.Manage; break;
                 case "metrics": scopes |= Scopes.Metrics; break;
+                case "priority": scopes |= Scopes.Priority; break;
                 case "admin": scopes |= Scopes.Admin; break;
                 default: wrong = wrong is null ? word : $"{wrong}, {word}"; break;
             }
@@ -51,7 +55,7 @@ internal static class ScopeNames
             return "admin";
         }
 
-        (Scopes Scope, string Name)[] names = [(Scopes.Infer, "infer"), (Scopes.Manage, "manage"), (Scopes.Metrics, "metrics")];
+        (Scopes Scope, string Name)[] names = [(Scopes.Infer, "infer"), (Scopes.Priority, "priority"), (Scopes.Manage, "manage"), (Scopes.Metrics, "metrics")];
         return scopes == Scopes.None ? "none" : string.Join(',', names.Where(n => scopes.HasFlag(n.Scope)).Select(n => n.Name));
     }
 }

@@ -13,7 +13,7 @@ internal sealed class SqliteSessionKeys : IKeyStore, IAsyncDisposable
     public SqliteSessionKeys(string path, TimeProvider time)
     {
         _session = SqliteSession.Open(path, writer: true, static _ => { });
-        Migrations.Run(_session, time);
+        Migrations.Run(_session, time, Console.Error.WriteLine);
     }
 
     public ValueTask AddAsync(ApiKey key, CancellationToken cancellationToken)

@@ -97,7 +97,7 @@ internal sealed record StorageOptions
 
 internal sealed record JobsOptions
 {
-    [Description("Queued jobs of one model before 429.")]
+    [Description("Queued jobs of one model before 429; a tenant that holds less than a tenth of it still gets in.")]
     [Range(0, 10_000_000)]
     public int QueueLimit { get; init; } = 1000;
 

@@ -51,11 +51,7 @@ internal sealed class JobReadEndpoints(JobService jobs, IHostApplicationLifetime
         var model = request.Query["model"] is [{ Length: > 0 } name] ? name : null;
         var filter = new JobFilter(context.Caller().Tenant, model, state);
         var records = await jobs.ListAsync(filter, before, limit, context.RequestAborted);
-        var data = new List<Job>(records.Length);
-        foreach (var record in records)
-        {
-            data.Add(await jobs.DescribeAsync(record, context.RequestAborted));
-        }
+        var data = await jobs.DescribeAsync(records, context.RequestAborted);
 
         // A full page may be the last one; the next is then empty, which costs less than reading one more every time.
         return new Reply<Page<Job>>(new Page<Job>(data, records.Length == limit ? JobQuery.Cursor(records[^1].Id) : null));

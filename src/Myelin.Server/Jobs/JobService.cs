@@ -19,6 +19,7 @@ internal sealed partial class JobService(
     JobEvents events,
     JobAnnouncer announcer,
     ServiceRates rates,
+    QueueRoom room,
     DiskSpace disk,
     JobInstruments instruments,
     JobIds ids,
@@ -125,7 +126,7 @@ internal sealed partial class JobService(
         }
     }
 
-    /// <summary>Newest first.</summary>
+    /// <summary>Newest first, without parameters and results.</summary>
     /// <param name="filter">What to list.</param>
     /// <param name="before">The last id of the page before; null for the first page.</param>
     /// <param name="limit">1..<see cref="Limits.PageSize"/>.</param>
@@ -151,8 +152,15 @@ internal sealed partial class JobService(
     public ReadOnlyMemory<byte>? FindPreview(string id) => events.Previews.Find(id);
 
     /// <summary>The job as clients see it, with position and expected start while it waits.</summary>
-    public async ValueTask<Job> DescribeAsync(JobRecord job, CancellationToken cancellationToken) =>
-        Describe(job, job.State == JobState.Queued ? await store.PositionAsync(job, cancellationToken) : null);
+    public async ValueTask<Job> DescribeAsync(JobRecord job, CancellationToken cancellationToken) => (await DescribeAsync([job], cancellationToken))[0];
+
+    /// <inheritdoc cref="DescribeAsync(JobRecord, CancellationToken)"/>
+    public async ValueTask<List<Job>> DescribeAsync(ImmutableArray<JobRecord> page, CancellationToken cancellationToken)
+    {
+        List<JobRecord> queued = [.. page.Where(j => j.State == JobState.Queued)];
+        var positions = queued.Count == 0 ? null : await store.PositionsAsync(queued, cancellationToken);
+        return [.. page.Select(j => Describe(j, positions is not null && positions.TryGetValue(j.Id, out var position) ? position : null))];
+    }
 
     /// <summary>The job as clients see it, its position known already (or not wanted: null).</summary>
     public Job Describe(JobRecord job, int? position) =>
@@ -180,14 +188,14 @@ internal sealed partial class JobService(
     /// What is refused whatever the submission says, for a look before its pictures are checked; null when it may go on.
     /// Not for a repeat of an idempotency key, which a full queue does not refuse.
     /// </summary>
-    public SubmitResult? RefuseUnseen(string model)
+    public async ValueTask<SubmitResult?> RefuseUnseenAsync(string tenant, string model, CancellationToken cancellationToken)
     {
         if (_closed)
         {
             return new SubmitResult(SubmitStatus.ShuttingDown);
         }
 
-        if (store.QueueDepth(model) < options.Jobs.QueueLimit)
+        if (!await room.IsFullAsync(tenant, model, cancellationToken))
         {
             return null;
         }
@@ -205,7 +213,7 @@ internal sealed partial class JobService(
             return new SubmitResult(SubmitStatus.ShuttingDown);
         }
 
-        if (store.QueueDepth(submission.Model) >= options.Jobs.QueueLimit
+        if (await room.IsFullAsync(submission.Tenant, submission.Model, cancellationToken)
             && (submission.IdempotencyKey is null || !await store.KnowsAsync(submission.Tenant, submission.IdempotencyKey, cancellationToken)))
         {
             return QueueFull(submission.Model);

@@ -35,13 +35,19 @@ internal sealed class JobSubmitEndpoint(SubmissionReader reader, SubmissionCheck
 
         using (draft)
         {
+            var caller = context.Caller();
+            if (draft!.Priority == JobPriority.High && !caller.MayGoFirst)
+            {
+                return new ProblemResult(ProblemTypes.Forbidden, "priority high needs a key with the scope priority; leave priority out, or have one made: keys create --scopes infer,priority");
+            }
+
             // Before any picture is looked at: a full queue is answered in microseconds.
-            if (idempotencyKey is null && draft!.Model is { } named && jobs.RefuseUnseen(named) is { } unseen)
+            if (idempotencyKey is null && draft.Model is { } named && await jobs.RefuseUnseenAsync(caller.Tenant, named, context.RequestAborted) is { } unseen)
             {
                 return SubmitProblems.Of(unseen, named);
             }
 
-            var (submission, wrong) = await check.CheckAsync(draft!, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
+            var (submission, wrong) = await check.CheckAsync(draft, caller.Tenant, idempotencyKey, context.RequestAborted);
             if (wrong is not null)
             {
                 return wrong;

@@ -28,6 +28,7 @@ internal static class JobsRegistration
         services.TryAddSingleton<SettleParameters>((_, parameters) => parameters);
         services.AddSingleton<DiskSpace>();
         services.AddSingleton<ServiceRates>();
+        services.AddSingleton<QueueRoom>();
         services.AddSingleton<JobEvents>();
         services.AddHostedService(p => p.GetRequiredService<JobEvents>());
         services.AddSingleton<JobAnnouncer>();

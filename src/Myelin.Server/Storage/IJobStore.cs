@@ -11,7 +11,7 @@ namespace Myelin.Server.Storage;
 /// </summary>
 internal interface IJobStore
 {
-    /// <summary>Stores a queued job and its small inputs, unless its idempotency key is known or its model's queue is full.</summary>
+    /// <summary>Stores a queued job and its small inputs, unless its idempotency key is known or its model's queue is full for its tenant (<see cref="QueueShare"/>).</summary>
     ValueTask<InsertResult> InsertAsync(JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken);
 
     /// <summary>The content of a small input; null when there is none of this name (it is a blob then, or purged).</summary>
@@ -40,7 +40,7 @@ internal interface IJobStore
     /// <summary>True when this tenant has used this idempotency key.</summary>
     ValueTask<bool> KnowsAsync(string tenant, string idempotencyKey, CancellationToken cancellationToken);
 
-    /// <summary>Newest first; <paramref name="before"/> is the id that ended the page before.</summary>
+    /// <summary>Newest first, without parameters and results; <paramref name="before"/> is the id that ended the page before.</summary>
     ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken);
 
     /// <summary>
@@ -76,8 +76,14 @@ internal interface IJobStore
     /// <summary>Of these ids, many at a time: the jobs that are known, and whether they are purged.</summary>
     ValueTask<IReadOnlyDictionary<string, bool>> FindPurgedAsync(IReadOnlyCollection<string> ids, CancellationToken cancellationToken);
 
-    /// <summary>Queued jobs of its model and of its own or a better class that were accepted before this one or go before it by class.</summary>
-    ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken);
+    /// <summary>
+    /// By id: queued jobs of its model and of its own or a better class that were accepted before this one or go before it
+    /// by class. Exact near both ends of its line, an estimate between (<see cref="QueuePositions"/>).
+    /// </summary>
+    ValueTask<IReadOnlyDictionary<string, int>> PositionsAsync(IReadOnlyCollection<JobRecord> jobs, CancellationToken cancellationToken);
+
+    /// <summary>Queued jobs of a tenant and model, counted up to <paramref name="most"/>.</summary>
+    ValueTask<int> CountQueuedAsync(string tenant, string model, int most, CancellationToken cancellationToken);
 
     /// <summary>Queued jobs of a model; exact and free.</summary>
     int QueueDepth(string model);
@@ -107,7 +113,7 @@ internal sealed record JobHint(
     public static JobHint Of(JobRecord job) => new(job.Id, job.Sequence, job.Model, job.Priority, job.Tenant, job.Key, job.NotBefore, job.Attempt);
 }
 
-internal sealed record JobFilter(string? Tenant = null, string? Model = null, JobState? State = null);
+internal sealed record JobFilter(string Tenant, string? Model = null, JobState? State = null);
 
 internal enum InsertStatus
 {

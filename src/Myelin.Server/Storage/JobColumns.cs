@@ -16,6 +16,9 @@ internal static class JobColumns
         "started_at, ended_at, expires_at, lease_until, lease_token, worker, key, idempotency_key, body_hash, trace_parent, callback, " +
         "progress, inputs, artifacts, error, parameters, result";
 
+    /// <summary>The same for a list, which shows neither parameters nor results: they may be large, and are read by id.</summary>
+    public static readonly string Light = Names.Replace("parameters, result", "NULL, NULL", StringComparison.Ordinal);
+
     public static byte[] Json<T>(T? value, JsonTypeInfo<T> type) where T : class =>
         value is null ? [] : JsonSerializer.SerializeToUtf8Bytes(value, type);
 

@@ -30,6 +30,10 @@ internal static class MigrationFiles
         }
     }
 
+    /// <summary>What is said before an old database is changed; null for a new one, or where nothing is to be done.</summary>
+    public static string? Notice(bool isNew, IReadOnlyCollection<MigrationFile> missing) => isNew || missing.Count == 0 ? null
+        : $"The database is brought up to date ({string.Join(", ", missing.Select(m => m.Name))}); with a million jobs that takes a while, and nothing is answered before";
+
     private static List<MigrationFile> Read(Func<string, bool> wanted, string ending)
     {
         var files = new SortedDictionary<int, MigrationFile>();

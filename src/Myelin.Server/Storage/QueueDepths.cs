@@ -13,6 +13,12 @@ internal sealed class QueueDepths
 
     public int Of(string model) => _depths.TryGetValue(model, out var depths) ? Sum(depths, JobPriority.Low) : 0;
 
+    /// <summary>Queued jobs of this class.</summary>
+    public int Of(string model, JobPriority priority) => Ahead(model, priority) - Better(model, priority);
+
+    /// <summary>Queued jobs of better classes.</summary>
+    public int Better(string model, JobPriority priority) => priority == JobPriority.High ? 0 : Ahead(model, priority - 1);
+
     /// <summary>Queued jobs of this class and better ones.</summary>
     public int Ahead(string model, JobPriority priority) => _depths.TryGetValue(model, out var depths) ? Sum(depths, priority) : 0;
 

@@ -4,7 +4,7 @@ using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Server.Storage;
 
-internal static class StorageRegistration
+internal static partial class StorageRegistration
 {
     /// <summary>The storage that the options name: PostgreSQL with a connection string, else SQLite in the data folder.</summary>
     /// <param name="services">Needs <see cref="MyelinOptions"/>, a <see cref="TimeProvider"/>, metrics and logging.</param>
@@ -64,8 +64,12 @@ internal static class StorageRegistration
         var options = provider.GetRequiredService<MyelinOptions>();
         var instruments = provider.GetRequiredService<StorageInstruments>();
         var store = SqliteJobStore.Open(
-            Path.GetFullPath(options.Data), provider.GetRequiredService<TimeProvider>(), options.Jobs.Retention, instruments.Committed);
+            Path.GetFullPath(options.Data), provider.GetRequiredService<TimeProvider>(), options.Jobs.Retention,
+            notice => LogNotice(provider.GetRequiredService<ILoggerFactory>().CreateLogger<SqliteJobStore>(), notice), instruments.Committed);
         instruments.ObserveStatements(() => store.Database.Statements);
         return store;
     }
+
+    [LoggerMessage(LogLevel.Information, "{notice}")]
+    private static partial void LogNotice(ILogger logger, string notice);
 }

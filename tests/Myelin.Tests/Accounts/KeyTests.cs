@@ -5,6 +5,7 @@ using Myelin.Protocol;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
+using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
 using Shouldly;
@@ -112,6 +113,52 @@ public sealed class KeyTests
             request.Headers.Add("X-API-Key", key);
             return await server.Http.SendAsync(request);
         }
+    }
+
+    [Theory]
+    [InlineData("infer", HttpStatusCode.Forbidden)]
+    [InlineData("infer,priority", HttpStatusCode.Accepted)]
+    [InlineData("admin", HttpStatusCode.Accepted)]
+    [InlineData(null, HttpStatusCode.Accepted)]
+    public async Task PriorityHigh_NeedsItsScopeWhereKeysAreAskedFor(string? scopes, HttpStatusCode expected)
+    {
+        await using var server = await RunningServer.StartAsync(o => o with { RequireKeys = scopes is not null }, worker: false);
+        var key = scopes is null ? null : await CreateAsync(server, "k", scopes);
+
+        (await StatusAsync("high")).ShouldBe(expected);
+        (await StatusAsync("normal")).ShouldBe(HttpStatusCode.Accepted);
+
+        async Task<HttpStatusCode> StatusAsync(string priority)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = Http.Faces(Pictures.Jpeg(), $"\"priority\":\"{priority}\"") };
+            request.Headers.Authorization = key is null ? null : new("Bearer", key);
+            return (await server.Http.SendAsync(request)).StatusCode;
+        }
+    }
+
+    /// <summary>Keys of before the scope: all of them could.</summary>
+    [Fact]
+    public async Task PriorityHigh_ByAKeyOfBefore_StaysAllowed()
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.Combine("myelin.db");
+        var hash = new byte[32];
+        await using (var keys = new SqliteSessionKeys(path, TimeProvider.System))
+        {
+            foreach (var scopes in (Scopes[])[Scopes.Infer, Scopes.Manage])
+            {
+                await keys.AddAsync(new ApiKey { Id = $"{scopes}", Hash = hash, Tenant = "t", Name = "k", Scopes = scopes, Created = DateTimeOffset.UnixEpoch }, default);
+            }
+        }
+
+        using (var session = SqliteSession.Open(path, writer: true, _ => { }))
+        {
+            session.Execute("DELETE FROM migrations WHERE number = 11");
+        }
+
+        await using var reopened = new SqliteSessionKeys(path, TimeProvider.System);
+        (await reopened.FindAsync("Infer", default))!.Scopes.ShouldBe(Scopes.Infer | Scopes.Priority);
+        (await reopened.FindAsync("Manage", default))!.Scopes.ShouldBe(Scopes.Manage);
     }
 
     [Fact]

@@ -163,7 +163,7 @@ public sealed class RepeatTests
     }
 
     private static async Task<string> OnlyAsync(RunningServer server) =>
-        (await server.Get<JobService>().ListAsync(new JobFilter(), null, 2, Token)).ShouldHaveSingleItem().Id;
+        (await server.Get<JobService>().ListAsync(new JobFilter("local"), null, 2, Token)).ShouldHaveSingleItem().Id;
 
     /// <summary>Returns once the server has seen the end of the line, and has done what it does then.</summary>
     private static async Task CutAsync(RunningServer server, string id, CancellationTokenSource cut, Task lost)

@@ -187,6 +187,21 @@ public sealed class JobServiceTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    [Fact]
+    public async Task Submit_QueueFilledByAnotherTenant_IsAccepted()
+    {
+        await using var host = await StartAsync(queueLimit: 5);
+        for (var i = 0; i < 5; i++)
+        {
+            (await host.Jobs.SubmitAsync(Submission(), Token)).Status.ShouldBe(SubmitStatus.Accepted);
+        }
+
+        (await host.Jobs.RefuseUnseenAsync("t", "m", Token))!.Status.ShouldBe(SubmitStatus.QueueFull);
+        (await host.Jobs.RefuseUnseenAsync("u", "m", Token)).ShouldBeNull();
+        (await host.Jobs.SubmitAsync(Submission() with { Tenant = "u" }, Token)).Status.ShouldBe(SubmitStatus.Accepted);
+        (await host.Jobs.SubmitAsync(Submission() with { Tenant = "u" }, Token)).Status.ShouldBe(SubmitStatus.QueueFull);
+    }
+
     private static JobSubmission Submission(bool large = false, string text = "hello") => new()
     {
         Tenant = "t",

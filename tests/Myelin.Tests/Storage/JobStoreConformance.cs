@@ -525,6 +525,31 @@ public abstract class JobStoreConformance : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Insert_QueueFilledByOneTenant_LetsOthersInUpToTheirShare()
+    {
+        const int limit = 40;
+        for (var i = 0; i < limit; i++)
+        {
+            (await AddAsync("t")).ShouldBe(InsertStatus.Inserted);
+        }
+
+        (await AddAsync("t")).ShouldBe(InsertStatus.QueueFull, "alone it has the whole limit, and no more");
+        for (var i = 0; i < QueueShare.Of(limit); i++)
+        {
+            (await AddAsync("u")).ShouldBe(InsertStatus.Inserted);
+        }
+
+        (await AddAsync("u")).ShouldBe(InsertStatus.QueueFull);
+        (await AddAsync("v")).ShouldBe(InsertStatus.Inserted);
+        (await Task.WhenAll(Enumerable.Range(0, 30).Select(_ => AddAsync("w")))).Count(s => s == InsertStatus.Inserted).ShouldBe(QueueShare.Of(limit));
+        (await Store.CountQueuedAsync("t", "m", 1000, Token)).ShouldBe(limit);
+        (await Store.CountQueuedAsync("t", "m", 5, Token)).ShouldBe(5);
+        (await Store.CountQueuedAsync("nobody", "m", 5, Token)).ShouldBe(0);
+
+        async Task<InsertStatus> AddAsync(string tenant) => (await Store.InsertAsync(NewJob() with { Tenant = tenant }, [], limit, Token)).Status;
+    }
+
+    [Fact]
     public async Task Webhooks_DueForOneReceiver_LeaveTurnsToTheOthers()
     {
         var hooks = (IWebhookStore)Store;
@@ -561,7 +586,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
         var listed = new List<string>();
         string? before = null;
-        while (await Store.ListAsync(new JobFilter(), before, 10, Token) is { Length: > 0 } page)
+        while (await Store.ListAsync(new JobFilter("t"), before, 10, Token) is { Length: > 0 } page)
         {
             listed.AddRange(page.Select(j => j.Id));
             before = page[^1].Id;
@@ -569,9 +594,9 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
         ids.Reverse();
         listed.ShouldBe(ids);
-        (await Store.ListAsync(new JobFilter(Model: "odd"), null, 100, Token)).Length.ShouldBe(12);
-        (await Store.ListAsync(new JobFilter(State: JobState.Running), null, 100, Token)).ShouldBeEmpty();
-        (await Store.ListAsync(new JobFilter(Tenant: "nobody"), null, 100, Token)).ShouldBeEmpty();
+        (await Store.ListAsync(new JobFilter("t", "odd"), null, 100, Token)).Length.ShouldBe(12);
+        (await Store.ListAsync(new JobFilter("t", State: JobState.Running), null, 100, Token)).ShouldBeEmpty();
+        (await Store.ListAsync(new JobFilter("nobody"), null, 100, Token)).ShouldBeEmpty();
     }
 
     [Fact]
@@ -603,8 +628,72 @@ public abstract class JobStoreConformance : IAsyncLifetime
         await InsertAsync(NewJob() with { Priority = JobPriority.Low });
         await InsertAsync(NewJob() with { Model = "other" });
 
-        (await Store.PositionAsync(first, Token)).ShouldBe(1);
-        (await Store.PositionAsync(second, Token)).ShouldBe(2);
+        var positions = await Store.PositionsAsync([first, second], Token);
+        positions[first.Id].ShouldBe(1);
+        positions[second.Id].ShouldBe(2);
+    }
+
+    [Fact]
+    public async Task Position_InALongLine_IsExactAtBothEndsAndBetweenThemInOrder()
+    {
+        var line = await Task.WhenAll(Enumerable.Range(0, 3000).Select(_ => InsertAsync(NewJob())));
+        line = [.. line.OrderBy(j => j.Sequence)];
+        var other = await InsertAsync(NewJob() with { Priority = JobPriority.High });
+
+        var positions = await Store.PositionsAsync([.. line.Append(other)], Token);
+        var ends = await Store.PositionsAsync([line[7], line[2500]], Token);
+
+        positions[other.Id].ShouldBe(0);
+        var places = line.Select(j => positions[j.Id] - 1).ToList();
+        places[..500].ShouldBe(Enumerable.Range(0, 500));
+        places[^500..].ShouldBe(Enumerable.Range(2500, 500));
+        places.ShouldBe(places.Order());
+        Enumerable.Range(0, 3000).ShouldAllBe(i => Math.Abs(places[i] - i) < 20);
+        ends[line[7].Id].ShouldBe(8);
+        ends[line[2500].Id].ShouldBe(2501);
+    }
+
+    [Fact]
+    public async Task List_EachFilter_ShowsWhatItNamesWithoutParametersAndResults()
+    {
+        var random = new Random(5);
+        var all = new List<JobRecord>();
+        for (var i = 0; i < 120; i++)
+        {
+            var job = await InsertAsync(NewJob() with { Tenant = i % 3 == 0 ? "t" : "u", Model = i % 2 == 0 ? "even" : "odd" });
+            if (random.Next(3) > 0)
+            {
+                var lease = NewLease();
+                await Store.ClaimAsync(job.Id, lease, Now, Token);
+                if (random.Next(3) > 0)
+                {
+                    var end = random.Next(2) == 0 ? Success() with { Result = new byte[] { 1 } } : Success() with { State = JobState.Failed };
+                    await Store.ApplyAsync(job.Id, lease.Token, end, Now, Token);
+                }
+            }
+
+            all.Add((await Store.GetAsync(job.Id, Token))!);
+        }
+
+        foreach (var tenant in (string[])["t", "u"])
+        {
+            foreach (var model in (string?[])[null, "even", "odd", "none"])
+            {
+                foreach (var state in (JobState?[])[null, .. Enum.GetValues<JobState>()])
+                {
+                    var expected = all.Where(j => j.Tenant == tenant && (model is null || j.Model == model) && (state is null || j.State == state))
+                        .OrderByDescending(j => j.Id, StringComparer.Ordinal).Select(j => j.Id).ToList();
+                    var listed = new List<JobRecord>();
+                    while (await Store.ListAsync(new JobFilter(tenant, model, state), listed.LastOrDefault()?.Id, 7, Token) is { Length: > 0 } page)
+                    {
+                        listed.AddRange(page);
+                    }
+
+                    listed.Select(j => j.Id).ShouldBe(expected);
+                    listed.ShouldAllBe(j => j.Parameters.IsEmpty && j.Result == null);
+                }
+            }
+        }
     }
 
     private async Task TakeBackMigrationAsync(string sql, int number) => _store = await BeforeMigrationAsync(sql, number);

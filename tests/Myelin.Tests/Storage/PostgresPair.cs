@@ -86,7 +86,11 @@ internal sealed class PostgresPair(PostgresDatabase database, Random random, Pos
 
     public ValueTask<int> ForgetAsync(DateTimeOffset before, int limit, CancellationToken cancellationToken) => Any.ForgetAsync(before, limit, cancellationToken);
 
-    public ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken) => Any.PositionAsync(job, cancellationToken);
+    public ValueTask<int> CountQueuedAsync(string tenant, string model, int most, CancellationToken cancellationToken) =>
+        Any.CountQueuedAsync(tenant, model, most, cancellationToken);
+
+    public ValueTask<IReadOnlyDictionary<string, int>> PositionsAsync(IReadOnlyCollection<JobRecord> jobs, CancellationToken cancellationToken) =>
+        Any.PositionsAsync(jobs, cancellationToken);
 
     public int QueueDepth(string model)
     {

@@ -254,7 +254,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
 
         (await Task.WhenAll(good)).ShouldAllBe(r => r.Status == InsertStatus.Inserted);
         await Should.ThrowAsync<StorageException>(() => bad);
-        (await _stores[0].ListAsync(new JobFilter(Model: "a\0b"), null, 10, Token)).ShouldBeEmpty();
+        (await _stores[0].ListAsync(new JobFilter("t", "a\0b"), null, 10, Token)).ShouldBeEmpty();
     }
 
     private static JobOutcome Success() => new(JobState.Succeeded);

@@ -102,38 +102,6 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
         return found.Count > 0;
     }
 
-    public async ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken)
-    {
-        var texts = new List<(string Column, string Value)>();
-        AddText("id <", before);
-        AddText("tenant =", filter.Tenant);
-        AddText("model =", filter.Model);
-        if (texts.Exists(t => t.Value.Contains('\0', StringComparison.Ordinal)))
-        {
-            return []; // PostgreSQL keeps no such text, so nothing has that name
-        }
-
-        // Constants only: few texts, each prepared once. A state is one, so that its partial index is found.
-        var where = string.Concat(texts.Select((t, i) => $" AND {t.Column} ${i + 2}")) + (filter.State is { } state ? $" AND state = {(int)state}" : "");
-        var jobs = await ReadJobsAsync(
-            $"SELECT {JobColumns.Names} FROM jobs WHERE true{where} ORDER BY id DESC LIMIT $1",
-            p =>
-            {
-                p.AddInteger(limit);
-                texts.ForEach(t => p.AddText(t.Value));
-            },
-            cancellationToken);
-        return [.. jobs];
-
-        void AddText(string column, string? value)
-        {
-            if (value is not null)
-            {
-                texts.Add((column, value));
-            }
-        }
-    }
-
     public async ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken)
     {
         var hints = await Pool.QueryAsync(
@@ -152,23 +120,6 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
             PostgresRow.ReadHint,
             cancellationToken);
         return [.. hints];
-    }
-
-    public async ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken)
-    {
-        var better = job.Priority == JobPriority.High ? 0 : _depths.Ahead(job.Model, job.Priority - 1);
-        var same = await Pool.QueryAsync(
-            Repeat.Harmless,
-            "SELECT count(*)::integer FROM jobs WHERE state = 0 AND model = $1 AND priority = $2 AND seq < $3",
-            p =>
-            {
-                p.AddText(job.Model);
-                p.AddInteger((int)job.Priority);
-                p.AddLong(job.Sequence);
-            },
-            static row => row.GetInt32(0),
-            cancellationToken);
-        return better + same[0];
     }
 
     public int QueueDepth(string model) => _depths.Of(model);

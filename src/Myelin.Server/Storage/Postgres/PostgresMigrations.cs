@@ -9,14 +9,14 @@ namespace Myelin.Server.Storage.Postgres;
 /// and new versions run side by side during an upgrade, so migrations only add; one that an older program cannot live
 /// with says so in its first line (<c>-- incompatible</c>), and older programs then refuse to start.
 /// </summary>
-internal static class PostgresMigrations
+internal static partial class PostgresMigrations
 {
     /// <summary>"myelin" in ASCII.</summary>
     private const long Lock = 0x6d79656c696e;
 
     private const string Incompatible = "-- incompatible";
 
-    public static async Task RunAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    public static async Task RunAsync(NpgsqlConnection connection, ILogger logger, CancellationToken cancellationToken)
     {
         await ExecuteAsync(connection, $"SELECT pg_advisory_lock({Lock})", cancellationToken);
         try
@@ -31,7 +31,13 @@ internal static class PostgresMigrations
             var known = await KnownAsync(connection, cancellationToken);
             var files = MigrationFiles.OfPostgres();
             MigrationFiles.RefuseNewer(known.Where(k => k.Value && files.All(f => f.Number != k.Key)).Select(k => k.Key));
-            foreach (var file in files.Where(f => !known.ContainsKey(f.Number)))
+            List<MigrationFile> missing = [.. files.Where(f => !known.ContainsKey(f.Number))];
+            if (MigrationFiles.Notice(known.Count == 0, missing) is { } notice)
+            {
+                LogNotice(logger, notice);
+            }
+
+            foreach (var file in missing)
             {
                 await ApplyAsync(connection, file, cancellationToken);
             }
@@ -79,4 +85,7 @@ internal static class PostgresMigrations
         await using var command = new NpgsqlCommand(sql, connection);
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
+
+    [LoggerMessage(LogLevel.Information, "{notice}")]
+    private static partial void LogNotice(ILogger logger, string notice);
 }

@@ -30,7 +30,7 @@ internal static class PostgresStart
             await using (connection)
             {
                 await PostgresChecks.RunAsync(connection, logger, cancellationToken);
-                await PostgresMigrations.RunAsync(connection, cancellationToken);
+                await PostgresMigrations.RunAsync(connection, logger, cancellationToken);
                 return true;
             }
         }

@@ -6,13 +6,19 @@ namespace Myelin.Server.Storage.Sqlite;
 /// </summary>
 internal static class Migrations
 {
-    public static void Run(SqliteSession session, TimeProvider time)
+    public static void Run(SqliteSession session, TimeProvider time, Action<string> notice)
     {
         session.Execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)");
         var files = MigrationFiles.OfSqlite();
         var known = Known(session);
         MigrationFiles.RefuseNewer(known.Except(files.Select(f => f.Number)));
-        foreach (var file in files.Where(f => !known.Contains(f.Number)))
+        List<MigrationFile> missing = [.. files.Where(f => !known.Contains(f.Number))];
+        if (MigrationFiles.Notice(known.Count == 0, missing) is { } text)
+        {
+            notice(text);
+        }
+
+        foreach (var file in missing)
         {
             session.Execute("BEGIN IMMEDIATE");
             session.Execute(file.Sql);

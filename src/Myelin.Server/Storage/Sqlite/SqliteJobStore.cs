@@ -10,21 +10,13 @@ namespace Myelin.Server.Storage.Sqlite;
 /// </summary>
 internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncDisposable
 {
-    private const string Filtered =
-        "(?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR state = ?4) ORDER BY id DESC LIMIT ?5";
-
-    private const string List = $"SELECT {JobColumns.Names} FROM jobs WHERE {Filtered}";
-
-    /// <summary>Few jobs run, and pollers ask for them: the partial index answers without a walk through all that is remembered.</summary>
-    private const string ListRunning = $"SELECT {JobColumns.Names} FROM jobs INDEXED BY jobs_running WHERE state = 1 AND {Filtered}";
-
     private readonly QueueDepths _depths = new();
     private readonly TimeSpan _retention;
 
-    private SqliteJobStore(string folder, TimeProvider time, TimeSpan retention, Action<int> committed)
+    private SqliteJobStore(string folder, TimeProvider time, TimeSpan retention, Action<string> notice, Action<int> committed)
     {
         _retention = retention;
-        Database = SqliteDatabase.Open(folder, time, session => _depths.Replace(CountQueued(session)));
+        Database = SqliteDatabase.Open(folder, time, notice, session => _depths.Replace(CountQueued(session)));
         Database.Writer.Committed = count =>
         {
             _depths.Commit();
@@ -41,7 +33,13 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
     /// <param name="time">Dates migrations.</param>
     /// <param name="retention">How long a job is kept after its end.</param>
     /// <param name="committed">Told the number of operations of every group commit, on the writer's thread.</param>
-    public static SqliteJobStore Open(string folder, TimeProvider time, TimeSpan retention, Action<int> committed) => new(folder, time, retention, committed);
+    public static SqliteJobStore Open(string folder, TimeProvider time, TimeSpan retention, Action<int> committed) =>
+        Open(folder, time, retention, static _ => { }, committed);
+
+    /// <inheritdoc cref="Open(string, TimeProvider, TimeSpan, Action{int})"/>
+    /// <param name="notice">Told when an old database is about to be changed.</param>
+    public static SqliteJobStore Open(string folder, TimeProvider time, TimeSpan retention, Action<string> notice, Action<int> committed) =>
+        new(folder, time, retention, notice, committed);
 
     public async ValueTask<InsertResult> InsertAsync(
         JobRecord job, ImmutableArray<SmallInput> inputs, int queueLimit, CancellationToken cancellationToken)
@@ -76,25 +74,10 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         Database.ReadAsync(session => FindRepeat(session, tenant, idempotencyKey) is not null, cancellationToken);
 
     public ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken) =>
-        Database.ReadAsync(
-            session =>
-            {
-                using var rows = session.Prepare(filter.State == JobState.Running ? ListRunning : List);
-                rows.Bind(1, before);
-                rows.Bind(2, filter.Tenant);
-                rows.Bind(3, filter.Model);
-                if (filter.State is { } state)
-                {
-                    rows.Bind(4, (int)state);
-                }
-
-                rows.Bind(5, limit);
-                return ReadAll(rows);
-            },
-            cancellationToken);
+        Database.ReadLongAsync(session => JobLists.List(session, filter, before, limit), cancellationToken);
 
     public ValueTask<ImmutableArray<JobHint>> QueuedAsync(JobHint? after, int limit, CancellationToken cancellationToken) =>
-        Database.ReadAsync(
+        Database.ReadLongAsync(
             session =>
             {
                 using var rows = session.Prepare(
@@ -116,19 +99,11 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
             },
             cancellationToken);
 
-    public ValueTask<int> PositionAsync(JobRecord job, CancellationToken cancellationToken) =>
-        Database.ReadAsync(
-            session =>
-            {
-                var better = job.Priority == JobPriority.High ? 0 : _depths.Ahead(job.Model, job.Priority - 1);
-                using var row = session.Prepare("SELECT count(*) FROM jobs WHERE state = 0 AND model = ?1 AND priority = ?2 AND seq < ?3");
-                row.Bind(1, job.Model);
-                row.Bind(2, (int)job.Priority);
-                row.Bind(3, job.Sequence);
-                row.Step();
-                return row.Int32(0) + better;
-            },
-            cancellationToken);
+    public ValueTask<IReadOnlyDictionary<string, int>> PositionsAsync(IReadOnlyCollection<JobRecord> jobs, CancellationToken cancellationToken) =>
+        Database.ReadLongAsync(session => JobLists.Positions(session, jobs, _depths), cancellationToken);
+
+    public ValueTask<int> CountQueuedAsync(string tenant, string model, int most, CancellationToken cancellationToken) =>
+        Database.ReadAsync(session => CountQueued(session, tenant, model, most), cancellationToken);
 
     public int QueueDepth(string model) => _depths.Of(model);
 
@@ -149,6 +124,17 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
         }
 
         return counts;
+    }
+
+    private static int CountQueued(SqliteSession session, string tenant, string model, int most)
+    {
+        using var row = session.Prepare(
+            "SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_tenant_model WHERE tenant = ?1 AND model = ?2 AND state = 0 LIMIT ?3)");
+        row.Bind(1, tenant);
+        row.Bind(2, model);
+        row.Bind(3, most);
+        row.Step();
+        return row.Int32(0);
     }
 
     private static JobRecord? Find(SqliteSession session, string id)
@@ -194,7 +180,7 @@ internal sealed partial class SqliteJobStore : IJobStore, IWebhookStore, IAsyncD
             return new InsertResult(first.BodyHash == job.BodyHash ? InsertStatus.Duplicate : InsertStatus.Mismatch, first);
         }
 
-        if (_depths.Of(job.Model) >= queueLimit)
+        if (_depths.Of(job.Model) >= queueLimit && CountQueued(session, job.Tenant, job.Model, QueueShare.Of(queueLimit)) >= QueueShare.Of(queueLimit))
         {
             return new InsertResult(InsertStatus.QueueFull);
         }

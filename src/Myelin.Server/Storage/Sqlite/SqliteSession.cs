@@ -9,6 +9,9 @@ namespace Myelin.Server.Storage.Sqlite;
 /// </summary>
 internal sealed class SqliteSession : IDisposable
 {
+    /// <summary>SQLITE_STMTSTATUS_VM_STEP.</summary>
+    private const int VirtualMachineSteps = 4;
+
     private readonly sqlite3 _connection;
     private readonly SqliteStatements _statements;
 
@@ -58,6 +61,9 @@ internal sealed class SqliteSession : IDisposable
             throw;
         }
     }
+
+    /// <summary>Steps of SQLite's machine so far: what statements have cost, whatever the machine's load.</summary>
+    public long Steps => _statements.All.Sum(static s => (long)raw.sqlite3_stmt_status(s, VirtualMachineSteps, 0));
 
     /// <summary>Runs statements without parameters or rows.</summary>
     public void Execute(string sql) => Check(raw.sqlite3_exec(_connection, sql), sql);

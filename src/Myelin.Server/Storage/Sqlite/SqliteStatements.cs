@@ -31,6 +31,8 @@ internal sealed class SqliteStatements(Func<string, sqlite3_stmt> compile, Actio
         return entry.Statement;
     }
 
+    public IEnumerable<sqlite3_stmt> All => _entries.Values.Select(static e => e.Statement);
+
     public void Dispose()
     {
         foreach (var entry in _entries.Values)

@@ -22,8 +22,8 @@ internal sealed class InsertWrite(JobRecord job, ImmutableArray<SmallInput> inpu
 }
 
 /// <summary>
-/// Accepts jobs. A row is not added when its idempotency key is known, or when its model's queue is full; which of the
-/// two is told by reading the first job of the key. Near a model's limit its inserts take turns over all processes, so
+/// Accepts jobs. A row is not added when its idempotency key is known, or when its model's queue is full for its tenant
+/// (<see cref="QueueShare"/>); which of the two is told by reading the first job of the key. Near a model's limit its inserts take turns over all processes, so
 /// that the limit holds; far from it nobody waits for anybody.
 /// </summary>
 internal sealed class InsertStatement : PostgresStatement
@@ -55,7 +55,8 @@ internal sealed class InsertStatement : PostgresStatement
         ), waiting AS MATERIALIZED (
           SELECT model, sum(depth) AS depth FROM queue_depths WHERE model = ANY($3) GROUP BY model
         ), ranked AS MATERIALIZED (
-          SELECT a.*, row_number() OVER (PARTITION BY a.model ORDER BY a.place) AS rank
+          SELECT a.*, row_number() OVER (PARTITION BY a.model ORDER BY a.place) AS rank,
+            row_number() OVER (PARTITION BY a.model, a.tenant ORDER BY a.place) AS own_rank, (a.queue_limit::bigint + 9) / 10 AS share
           FROM asked a
           LEFT JOIN LATERAL (
             SELECT true AS known FROM jobs j
@@ -65,7 +66,8 @@ internal sealed class InsertStatement : PostgresStatement
           INSERT INTO jobs (id, tenant, model, priority, created_at, deadline, key, idempotency_key, body_hash, trace_parent, callback, inputs, parameters)
           SELECT r.id, r.tenant, r.model, r.priority, r.created_at, r.deadline, r.key, r.idempotency_key, r.body_hash, r.trace_parent, r.callback, r.inputs, r.parameters
           FROM ranked r LEFT JOIN waiting w ON w.model = r.model
-          WHERE r.rank + coalesce(w.depth, 0) <= r.queue_limit
+          WHERE r.rank + coalesce(w.depth, 0) <= r.queue_limit OR r.own_rank + (
+            SELECT count(*) FROM (SELECT 1 FROM jobs j WHERE j.tenant = r.tenant AND j.model = r.model AND (j.state, j.id) <= (0, '~') LIMIT r.share) o) <= r.share
           ORDER BY r.place
           ON CONFLICT DO NOTHING
           RETURNING id, seq, model, priority
