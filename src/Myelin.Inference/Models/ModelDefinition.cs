@@ -32,15 +32,10 @@ public sealed record ModelDefinition
 
     public string? Source { get; init; }
 
-    public ModelBatching Batching { get; init; } = new();
-
     public ModelInstances Instances { get; init; } = new();
 
     /// <summary>Null unless <see cref="Runtime"/> is <c>sidecar</c>.</summary>
     public ModelSidecar? Sidecar { get; init; }
-
-    /// <summary><c>dedicated</c>, <c>serverless</c> or <c>auto</c>.</summary>
-    public string Placement { get; init; } = "dedicated";
 
     /// <summary>The whole YAML as JSON.</summary>
     public JsonElement Settings { get; init; }
@@ -49,19 +44,6 @@ public sealed record ModelDefinition
     public IReadOnlyList<string> Labels { get; init; } = [];
 
     public DateTimeOffset Created { get; init; }
-}
-
-/// <summary>How concurrent calls are joined along the batch axis.</summary>
-public sealed record ModelBatching
-{
-    /// <summary>Most calls in one batch; 1 switches batching off.</summary>
-    public int MaxSize { get; init; } = 1;
-
-    /// <summary>Longest wait of the first call for company.</summary>
-    public TimeSpan MaxDelay { get; init; } = TimeSpan.FromMilliseconds(2);
-
-    /// <summary>Calls that may wait before further ones are refused.</summary>
-    public int MaxQueue { get; init; } = 256;
 }
 
 /// <summary>How many copies of a network run at the same time, and where.</summary>

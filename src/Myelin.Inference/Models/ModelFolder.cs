@@ -91,6 +91,8 @@ public static partial class ModelFolder
     private static ModelDefinition Common(string name, string folder, JsonElement settings, SettingsReader reader, List<ModelError> errors)
     {
         var runtime = reader.Text("runtime", choices: ["onnx", "sidecar", "uds", "http"]) ?? "onnx";
+        reader.NotYet("batching", "calls are not joined");
+        reader.NotYet("placement", "a model stays where it is");
         var sidecar = SidecarSection.Read(reader.Section("sidecar"), runtime);
         return new ModelDefinition
         {
@@ -103,9 +105,7 @@ public static partial class ModelFolder
             Description = reader.Text("description"),
             Licence = reader.Text("licence"),
             Source = reader.Text("source"),
-            Placement = reader.Text("placement", choices: ["dedicated", "serverless", "auto"]) ?? "dedicated",
-            Batching = ReadBatching(reader.Section("batching")),
-            Instances = ReadInstances(reader.Section("instances")),
+            Instances = ReadInstances(reader.Section("instances"), sidecar),
             Sidecar = sidecar,
             Settings = settings,
             Labels = ReadLabels(folder, settings, reader, errors),
@@ -124,23 +124,16 @@ public static partial class ModelFolder
         return task;
     }
 
-    private static ModelBatching ReadBatching(SettingsReader reader)
-    {
-        var defaults = new ModelBatching();
-        return new ModelBatching
-        {
-            MaxSize = reader.Integer("maxSize", 1, 1024) ?? defaults.MaxSize,
-            MaxDelay = reader.Duration("maxDelay", TimeSpan.FromSeconds(10)) ?? defaults.MaxDelay,
-            MaxQueue = reader.Integer("maxQueue", 1, 1_000_000) ?? defaults.MaxQueue,
-        };
-    }
-
-    private static ModelInstances ReadInstances(SettingsReader reader)
+    private static ModelInstances ReadInstances(SettingsReader reader, ModelSidecar? sidecar)
     {
         var device = reader.Text("device") ?? "cpu";
         if (!DevicePattern().IsMatch(device))
         {
             reader.Error("device", $"is '{device}', but must be cpu or cuda, or a numbered one such as cuda:1");
+        }
+        else if (sidecar is { Command.Count: 0 } && reader.Has("device"))
+        {
+            reader.Error("device", "is not read for a sidecar that others run: they chose its device; remove it");
         }
 
         return new ModelInstances { Count = reader.Integer("count", 1, 256) ?? 1, Device = device };
@@ -231,6 +224,6 @@ public static partial class ModelFolder
     [GeneratedRegex("^[a-z0-9][a-z0-9._-]{0,63}$", RegexOptions.None, 1000)]
     private static partial Regex NamePattern();
 
-    [GeneratedRegex("^(cpu|cuda)(:[0-9]{1,3})?$", RegexOptions.None, 1000)]
+    [GeneratedRegex("^(cpu|cuda(:[0-9]{1,3})?)$", RegexOptions.None, 1000)]
     private static partial Regex DevicePattern();
 }

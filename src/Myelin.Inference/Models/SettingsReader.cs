@@ -31,7 +31,7 @@ internal sealed class SettingsReader
     public bool Has(string key) => Find(key, out _);
 
     /// <summary>Where the section stands, such as <c>detection.input</c>, for messages.</summary>
-    public string PathOf(string key) => _path.Length == 0 ? key : $"{_path}.{key}";
+    public string PathOf(string key) => _path.Length == 0 ? key : key.Length == 0 ? _path : $"{_path}.{key}";
 
     public void Error(string key, string message) => _errors.Add(new ModelError(_file, PathOf(key), message));
 
@@ -262,6 +262,19 @@ internal sealed class SettingsReader
 
     /// <summary>Accepts <paramref name="key"/>, whatever it holds.</summary>
     public void Allow(string key) => _known.Add(key);
+
+    /// <summary>Refuses <paramref name="key"/>: a key that changes nothing would be believed.</summary>
+    public void NotYet(string key, string instead)
+    {
+        if (Find(key, out _))
+        {
+            Error(key, $"is not supported yet ({instead}); remove it");
+        }
+        else
+        {
+            _known.Remove(key);
+        }
+    }
 
     /// <summary>Reports keys that no reader asked for, here and in the sections below, with the nearest known key.</summary>
     public void Finish()

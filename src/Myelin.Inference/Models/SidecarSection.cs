@@ -7,6 +7,7 @@ namespace Myelin.Inference.Models;
 internal static partial class SidecarSection
 {
     private static readonly TimeSpan s_longest = TimeSpan.FromHours(24);
+    private static readonly string[] s_process = ["environment", "memory", "cpus", "user"];
     private static readonly string[] s_transports = ["uds", "http"];
 
     /// <param name="section">The section.</param>
@@ -32,6 +33,11 @@ internal static partial class SidecarSection
         };
         if (runtime is not ("sidecar" or "uds" or "http"))
         {
+            if (section.Present)
+            {
+                section.Error("", $"is not read with `runtime: {runtime}`; write runtime: uds or http, or remove the section");
+            }
+
             return null;
         }
 
@@ -64,6 +70,11 @@ internal static partial class SidecarSection
         if (sidecar.Command is ["", ..])
         {
             section.Error("command", "begins with nothing; its first word is the program");
+        }
+
+        foreach (var key in sidecar.Command.Count == 0 ? s_process.Where(section.Has) : [])
+        {
+            section.Error(key, "is read only for a program that `command` starts; remove it");
         }
 
         foreach (var (name, value) in sidecar.Environment)

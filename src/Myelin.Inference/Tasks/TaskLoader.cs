@@ -13,7 +13,7 @@ public static class TaskLoader
     /// <summary>Loads the weights from the revision's folder into this process and makes the task ready for concurrent calls.</summary>
     /// <exception cref="ModelException">The network does not load or does not fit its <c>model.yaml</c>; lists all that is wrong.</exception>
     public static Task<ITask> CreateAsync(ModelDefinition definition, OnnxOptions options, ImagingLimits limits, CancellationToken cancellationToken) =>
-        CreateAsync(definition, new OnnxRuntimeSource(definition.Folder, options with { Instances = definition.Instances.Count }), limits, cancellationToken);
+        CreateAsync(definition, new OnnxRuntimeSource(definition.Folder, options with { Instances = definition.Instances.Count, Device = definition.Instances.Device }), limits, cancellationToken);
 
     /// <summary>
     /// Makes the task over the networks of <paramref name="source"/>, which it owns from now on, also where this fails.

@@ -53,7 +53,7 @@ internal sealed class FormAttribute(Form form) : Attribute
         Form.AnyHosts => Parts(text).FirstOrDefault(part => part != "*" && !IsHost(part)) is { } host ? $"'{host}' is no host name; write names without scheme and port, such as example.com, or *" : null,
         Form.Origins => Parts(text).FirstOrDefault(part => ServerError(part, "http", "https") is not null) is { } origin ? $"'{origin}' is no origin; write scheme and host, such as https://example.com" : null,
         Form.Brokers => Parts(text).FirstOrDefault(part => !IsBroker(part)) is { } broker ? $"'{broker}' is no broker; write host:port, such as kafka:9092" : null,
-        Form.Region => text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '-') ? null : $"'{text}' is no region; write letters, digits and hyphens, such as us-east-1",
+        Form.Region => char.IsAsciiLetter(text[0]) && char.IsAsciiLetterOrDigit(text[^1]) && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '-') ? null : $"'{text}' is no region; write letters, digits and hyphens, such as us-east-1",
         Form.File => System.IO.File.Exists(text) ? null : $"there is no file '{text}'",
         Form.HeaderSecret => text.All(letter => letter is > ' ' and < '\x7f') ? null : "has letters that no header carries; openssl rand -hex 32 makes a good one",
         _ => throw new InvalidOperationException($"{form} has no check"),

@@ -21,6 +21,9 @@ public sealed record OnnxOptions
     /// <summary>Calls of one network that may run at the same time; <c>instances.count</c> of <c>model.yaml</c>.</summary>
     public int Instances { get; init; } = 1;
 
+    /// <summary><c>cpu</c>, <c>cuda</c> or <c>cuda:1</c>; <c>instances.device</c> of <c>model.yaml</c>. CUDA needs a library that was built with it.</summary>
+    public string Device { get; init; } = "cpu";
+
     /// <summary>Calls that may wait for an instance; a further caller waits for a place in the queue.</summary>
     public int MaxWaiting { get; init; } = 1024;
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Myelin.Inference.Runtimes.Onnx;
@@ -37,6 +38,11 @@ internal sealed class OnnxSession : IDisposable
         settings.AddSessionConfigEntry("session.intra_op.allow_spinning", spinning);
         settings.AddSessionConfigEntry("session.inter_op.allow_spinning", spinning);
 
+        if (options.Device != "cpu")
+        {
+            AppendCuda(settings, options.Device);
+        }
+
         InferenceSession? session = null;
         try
         {
@@ -47,6 +53,21 @@ internal sealed class OnnxSession : IDisposable
         {
             session?.Dispose();
             throw new RuntimeException($"{Path.GetFileName(path)} does not load: {fault.Message}", retryable: false, fault);
+        }
+    }
+
+    private static void AppendCuda(SessionOptions settings, string device)
+    {
+        try
+        {
+            settings.AppendExecutionProvider_CUDA(device.Split(':') is [_, var index] ? int.Parse(index, CultureInfo.InvariantCulture) : 0);
+        }
+        catch (Exception fault) when (fault is OnnxRuntimeException or EntryPointNotFoundException or NotSupportedException)
+        {
+            throw new RuntimeException(
+                $"instances.device is {device}, but this ONNX Runtime cannot use it: {fault.Message} Name a CUDA build (runtime.library, {OnnxOptions.LibraryVariable}), or write device: cpu",
+                retryable: false,
+                fault);
         }
     }
 

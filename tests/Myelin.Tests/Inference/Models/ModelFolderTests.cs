@@ -1,4 +1,7 @@
+using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
+using Myelin.Inference.Runtimes.Onnx;
+using Myelin.Inference.Tasks;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -29,9 +32,10 @@ public class ModelFolderTests
         errors.Select(error => $"{error.File}:{error.Key}").ShouldBe(
         [
             "model.yaml:runtme", "model.yaml:input.size", "model.yaml:input.layout", "model.yaml:input.std", "model.yaml:output.decoder",
-            "model.yaml:output.treshold", "model.yaml:output.iou", "model.yaml:labels", "model.yaml:batching.maxDelay",
+            "model.yaml:output.treshold", "model.yaml:output.iou", "model.yaml:labels", "model.yaml:batching",
             "model.yaml:instances.count", "model.yaml:instances.device", "model.yaml:placement", "1/model.onnx:",
         ], ignoreOrder: true);
+        Message("placement").ShouldBe("is not supported yet (a model stays where it is); remove it");
         Message("runtme").ShouldContain("did you mean 'runtime'?");
         Message("output.treshold").ShouldContain("did you mean 'threshold'?");
         Message("output.decoder").ShouldContain("one of: blazeface, fastestdet, ultraface, yolox, yunet (did you mean 'yolox'?)");
@@ -145,11 +149,45 @@ public class ModelFolderTests
             error => error.Message.ShouldContain("leaves the revision's folder"));
     }
 
+    [Theory]
+    [InlineData("sidecar: {command: [python3]}", "sidecar")]
+    [InlineData("runtime: http\nsidecar: {address: 'http://gpu:8000', memory: 1GiB}", "sidecar.memory")]
+    [InlineData("runtime: http\nsidecar: {address: 'http://gpu:8000'}\ninstances: {device: cuda}", "instances.device")]
+    [InlineData("instances: {device: 'cpu:1'}", "instances.device")]
+    [InlineData("batching: {maxSize: 8}", "batching")]
+    [InlineData("placement: serverless", "placement")]
+    public void Load_KeyThatNothingReads_IsRefusedWithTheCure(string yaml, string key)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("m/model.yaml", $"task: tensor\n{yaml}\n");
+        folder.Write("m/1/model.onnx", "");
+
+        ModelFolder.TryLoad(Path.Combine(folder.Path, "m"), out _, out var errors).ShouldBeFalse();
+
+        errors.ShouldHaveSingleItem().Key.ShouldBe(key);
+    }
+
+    /// <summary>Here is no GPU and no library for one: the model says so instead of running on the processor without a word.</summary>
+    [Theory]
+    [InlineData("cuda")]
+    [InlineData("cuda:1")]
+    public async Task Create_CudaWithoutACudaLibrary_SaysTheCure(string device)
+    {
+        using var folder = new ModelFolders();
+        var model = folder.AddIris();
+        await File.AppendAllTextAsync(Path.Combine(model, "model.yaml"), $"\ninstances: {{device: '{device}'}}\n", TestContext.Current.CancellationToken);
+
+        var fault = await Should.ThrowAsync<ModelException>(() => TaskLoader.CreateAsync(ModelFolder.Load(model).Single(), new OnnxOptions(), new ImagingLimits(), TestContext.Current.CancellationToken));
+
+        fault.Errors.Single().Message.ShouldContain($"instances.device is {device}");
+        fault.Errors.Single().Message.ShouldContain("device: cpu");
+    }
+
     [Fact]
     public void Load_TwoRevisions_GivesBothOldestFirst()
     {
         using var folder = new TemporaryFolder();
-        folder.Write("m/model.yaml", "task: tensor\nbatching: {maxSize: 8, maxDelay: 5ms}\ninstances: {count: 2}\nplacement: auto\n");
+        folder.Write("m/model.yaml", "task: tensor\ninstances: {count: 2}\n");
         folder.Write("m/2/model.onnx", "");
         folder.Write("m/10/model.onnx", "");
         folder.Write("m/drafts/model.onnx", "");
@@ -159,10 +197,7 @@ public class ModelFolderTests
         definitions.Select(definition => definition.Revision).ShouldBe(["2", "10"]);
         definitions[0].ShouldSatisfyAllConditions(
             model => model.Name.ShouldBe("m"),
-            model => model.Batching.MaxSize.ShouldBe(8),
-            model => model.Batching.MaxDelay.ShouldBe(TimeSpan.FromMilliseconds(5)),
             model => model.Instances.Count.ShouldBe(2),
-            model => model.Placement.ShouldBe("auto"),
             model => model.Folder.ShouldBe(Path.Combine(folder.Path, "m", "2")));
     }
 
