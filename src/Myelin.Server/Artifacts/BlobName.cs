@@ -5,6 +5,12 @@ internal static class BlobName
 {
     public const int MaxLength = 128;
 
+    /// <summary>Of the mark of the blobs' owner; no job's blob has such a name.</summary>
+    public const string Mark = ".myelin";
+
+    /// <summary>Characters of a mark that are read.</summary>
+    public const int MarkLength = 4096;
+
     public static bool IsValid(string name) =>
         name.Length is >= 2 and <= MaxLength && name[0] != '.' && name.All(c => char.IsAsciiLetterOrDigit(c) || c is '-' or '_' or '.');
 

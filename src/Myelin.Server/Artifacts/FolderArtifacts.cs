@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text;
 using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Artifacts;
@@ -89,6 +90,31 @@ internal sealed class FolderArtifacts : IArtifacts
         }
 
         return ValueTask.CompletedTask;
+    }
+
+    public string MarkPlace => Path.Combine(_root, BlobName.Mark);
+
+    public async ValueTask<string?> ReadMarkAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var reader = new StreamReader(MarkPlace);
+            var text = new char[BlobName.MarkLength];
+            return new string(text, 0, await reader.ReadBlockAsync(text, cancellationToken));
+        }
+        catch (FileNotFoundException)
+        {
+            return null;
+        }
+    }
+
+    public async ValueTask WriteMarkAsync(string mark, CancellationToken cancellationToken)
+    {
+        var temporary = Path.Combine(_root, Temporary + BlobName.Mark);
+        File.Delete(temporary);
+        await WriteAsync(temporary, new MemoryStream(Encoding.UTF8.GetBytes(mark)), cancellationToken);
+        File.Move(temporary, MarkPlace, overwrite: true);
+        Durable.SyncFolder(_root);
     }
 
     public IAsyncEnumerable<string> ListJobsAsync(CancellationToken cancellationToken) => Jobs().ToAsyncEnumerable();

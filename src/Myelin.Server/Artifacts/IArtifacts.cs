@@ -26,6 +26,14 @@ internal interface IArtifacts
     /// told too: a name that is no job's id is not ours.
     /// </summary>
     IAsyncEnumerable<string> ListJobsAsync(CancellationToken cancellationToken);
+
+    /// <summary>Where the mark of the blobs' owner lies, for a person.</summary>
+    string MarkPlace { get; }
+
+    /// <summary>The mark that says whose blobs these are; null where there is none.</summary>
+    ValueTask<string?> ReadMarkAsync(CancellationToken cancellationToken);
+
+    ValueTask WriteMarkAsync(string mark, CancellationToken cancellationToken);
 }
 
 internal sealed class ArtifactsFullException(string message, Exception? inner = null) : IOException(message, inner);

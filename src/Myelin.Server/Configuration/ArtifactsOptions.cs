@@ -31,8 +31,8 @@ internal sealed record S3Options
     [Description("Secret key. A secret: set it in the environment.")]
     public string SecretKey { get; init; } = "";
 
-    [Description("Put before every blob's key, so that installations share a bucket; such as staging/.")]
-    public string Prefix { get; init; } = "";
+    [Description("Put before every blob's key, so that installations share a bucket; such as staging/. Default: myelin/, or nothing where the database was made by a version that had no default.")]
+    public string? Prefix { get; init; }
 
     [Description("The bucket in the path of the address and not in its host name; servers other than AWS mostly want that.")]
     public bool PathStyle { get; init; } = true;

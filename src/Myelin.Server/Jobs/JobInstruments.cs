@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
 
@@ -27,7 +28,12 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _unusable;
     private readonly Histogram<double> _queueSeconds;
     private readonly Histogram<double> _runSeconds;
+    private static readonly string[] s_refusals = [nameof(Ownership.Foreign), nameof(Ownership.Unmarked), nameof(Ownership.Restored)];
+
+    private readonly Counter<long> _swept;
     private volatile bool _coordinates;
+    private volatile string _sweepRefused = "";
+    private volatile int _notSwept;
 
     public JobInstruments(IMeterFactory meters, InferenceInstruments inference)
     {
@@ -45,6 +51,13 @@ internal sealed class JobInstruments : IDisposable
         _unusable = _meter.CreateCounter<long>("myelin.jobs.messages_rejected", "{message}", "Messages of the server's own topics that could not be used, by topic: hints, signals, controls.");
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
+        _swept = _meter.CreateCounter<long>("myelin.artifacts.swept", "{job}", "Jobs whose blobs were deleted because no row is of them, or a purged one.");
+        _meter.CreateObservableGauge("myelin.artifacts.not_swept", () => _notSwept, "{entry}", "Entries beside the blobs that are no job's and left alone, at the last sweep.");
+        _meter.CreateObservableGauge(
+            "myelin.artifacts.sweep_refused",
+            () => s_refusals.Select(r => new Measurement<int>(r == _sweepRefused ? 1 : 0, new KeyValuePair<string, object?>("reason", r))),
+            null,
+            "1 while no blob is swept because they may be another database's, by reason.");
         _meter.CreateObservableGauge("myelin.coordinator.leading", () => _coordinates ? 1 : 0, null, "1 in the process that looks after the jobs of the storage.");
     }
 
@@ -105,6 +118,14 @@ internal sealed class JobInstruments : IDisposable
     public void LeaseResumed(string model) => _resumed.Add(1, Model(model));
 
     public void Coordinates(bool yes) => _coordinates = yes;
+
+    /// <param name="jobs">Whose blobs the sweep deleted.</param>
+    public void Swept(int jobs) => _swept.Add(jobs);
+
+    /// <param name="entries">Beside the blobs and no job's, at the newest sweep.</param>
+    public void NotSwept(int entries) => _notSwept = entries;
+
+    public void SweepLooked(Ownership found) => _sweepRefused = found.ToString();
 
     /// <summary>Shows the queue depth of every model; once, when the store is there.</summary>
     public void ObserveDepth(IJobStore store)

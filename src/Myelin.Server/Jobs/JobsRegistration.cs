@@ -22,7 +22,7 @@ internal static class JobsRegistration
         services.AddSingleton<JobInstruments>();
         services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
         services.AddBus();
-        services.AddArtifacts();
+        services.AddArtifacts(p => p.GetRequiredService<IInstallationStore>().ReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult().BlobPrefix);
         services.AddSingleton<JobInputs>();
         services.AddSingleton<JobIds>();
         services.TryAddSingleton<SettleParameters>((_, parameters) => parameters);
@@ -48,5 +48,5 @@ internal static class JobsRegistration
 
     /// <summary>The upkeep of jobs: any number of processes may have it, one at a time does it.</summary>
     public static IServiceCollection AddCoordinator(this IServiceCollection services) => services
-        .AddSingleton<LeaseRecovery>().AddSingleton<QueueSweep>().AddSingleton<Retention>().AddSingleton<OrphanSweep>().AddHostedService<Coordinator>();
+        .AddSingleton<LeaseRecovery>().AddSingleton<QueueSweep>().AddSingleton<Retention>().AddSingleton<BlobOwnership>().AddSingleton<OrphanSweep>().AddHostedService<Coordinator>();
 }

@@ -25,6 +25,9 @@ internal static partial class StorageRegistration
             return store;
         });
         services.AddSingleton<IWebhookStore>(p => UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>());
+        services.AddSingleton<IInstallationStore>(p => UsesPostgres(p)
+            ? new PostgresInstallationStore(p.GetRequiredService<PostgresPool>(), p.GetRequiredService<PostgresJobStore>().Coordinator)
+            : new SqliteInstallationStore(p.GetRequiredService<SqliteDatabase>()));
         services.AddSingleton<ICoordinatorLease>(p => UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>().Coordinator : p.GetRequiredService<SoleCoordinator>());
         return services;
     }

@@ -43,6 +43,8 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
     private protected abstract ValueTask CloseAsync();
 
+    private protected abstract IInstallationStore Installations { get; }
+
     /// <summary>Makes the database what it was before a migration, and opens it again.</summary>
     private protected abstract ValueTask<IJobStore> BeforeMigrationAsync(string sql, int number);
 
@@ -522,6 +524,32 @@ public abstract class JobStoreConformance : IAsyncLifetime
 
         (await Store.GetAsync(job.Id, Token))!.ExpiresAt.ShouldBe(Now.AddDays(1));
         (await Store.GetAsync(alive.Id, Token))!.ExpiresAt.ShouldBeNull();
+    }
+
+    /// <summary>Told apart by the tables that a database has already when it gets its id.</summary>
+    [Fact]
+    public async Task Open_MadeByAnOlderVersion_KeepsItsBlobsAtTheRoot()
+    {
+        var made = await Installations.ReadAsync(Token);
+
+        await TakeBackMigrationAsync("DROP TABLE installation", 4);
+        var old = await Installations.ReadAsync(Token);
+
+        (made.BlobPrefix, old.BlobPrefix).ShouldBe(("myelin/", ""));
+        made.Id.Length.ShouldBe(32);
+        old.Id.ShouldNotBe(made.Id);
+    }
+
+    [Fact]
+    public async Task Installation_Advanced_RemembersTheTwoNewestGenerations()
+    {
+        var id = (await Installations.ReadAsync(Token)).Id;
+        (await Installations.AdvanceAsync("first", Token)).ShouldBeTrue();
+        (await Installations.AdvanceAsync("second", Token)).ShouldBeTrue();
+
+        var read = await Installations.ReadAsync(Token);
+
+        (read.Id, read.Generation, read.Previous).ShouldBe((id, "second", "first"));
     }
 
     [Fact]

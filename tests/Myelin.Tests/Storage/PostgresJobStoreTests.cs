@@ -28,6 +28,8 @@ public sealed class PostgresJobStoreTests(PostgresJobStoreTests.Fixture fixture)
     private protected override async ValueTask<int> StatementsAsync() => (await _store!.Pool.QueryAsync(
         Repeat.Harmless, "SELECT count(*)::integer FROM pg_prepared_statements", static _ => { }, static row => row.GetInt32(0), Token))[0];
 
+    private protected override IInstallationStore Installations => new PostgresInstallationStore(_store!.Pool, _store.Coordinator);
+
     private protected override async ValueTask<IJobStore> OpenAsync()
     {
         var database = await fixture.GetAsync();

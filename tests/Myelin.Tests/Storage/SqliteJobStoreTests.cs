@@ -80,6 +80,8 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
 
     private protected override ValueTask<int> StatementsAsync() => ValueTask.FromResult(_store!.Database.Statements);
 
+    private protected override IInstallationStore Installations => new SqliteInstallationStore(_store!.Database);
+
     private protected override ValueTask<IJobStore> OpenAsync()
     {
         _store = SqliteJobStore.Open(_folder.Path, Time, Retention, _ => { });

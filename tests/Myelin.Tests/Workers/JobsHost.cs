@@ -37,7 +37,7 @@ internal sealed class JobsHost : IAsyncDisposable
         Worker = new WorkerOptions { Concurrency = 4, DrainTimeout = TimeSpan.FromSeconds(20) },
     };
 
-    public static async Task<JobsHost> StartAsync(MyelinOptions options, Dictionary<string, ITask> models, bool worker = true)
+    public static async Task<JobsHost> StartAsync(MyelinOptions options, Dictionary<string, ITask> models, bool worker = true, Action<IServiceCollection>? more = null)
     {
         var builder = Host.CreateEmptyApplicationBuilder(null);
         builder.Logging.AddProvider(new TestOutputLogger());
@@ -57,6 +57,7 @@ internal sealed class JobsHost : IAsyncDisposable
         }
 
         builder.Services.AddCoordinator();
+        more?.Invoke(builder.Services);
         var host = builder.Build();
         await host.StartAsync();
         return new JobsHost(host);

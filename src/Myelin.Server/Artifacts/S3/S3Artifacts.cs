@@ -23,10 +23,12 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     private readonly AmazonS3Client _client;
     private readonly AmazonS3Client _links;
     private readonly S3Options _options;
+    private readonly string _prefix;
 
     public S3Artifacts(S3Options options)
     {
         _options = options;
+        _prefix = options.Prefix ?? throw new ArgumentException("The prefix is not decided.", nameof(options));
         _client = Client(options, options.Endpoint);
         _links = LinkEndpoint == options.Endpoint ? _client : Client(options, LinkEndpoint);
     }
@@ -108,8 +110,8 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
     /// <summary>By folder: a thousand jobs, or whatever else lies there, a request.</summary>
     public async IAsyncEnumerable<string> ListJobsAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var unfinished = (await UploadsAsync(_options.Prefix, cancellationToken)).Select(upload => Folder(upload.Key)).ToHashSet(StringComparer.Ordinal);
-        await foreach (var page in PagesAsync(_options.Prefix, delimiter: "/", cancellationToken))
+        var unfinished = (await UploadsAsync(_prefix, cancellationToken)).Select(upload => Folder(upload.Key)).ToHashSet(StringComparer.Ordinal);
+        await foreach (var page in PagesAsync(_prefix, delimiter: "/", cancellationToken))
         {
             foreach (var folder in page.CommonPrefixes ?? [])
             {
@@ -118,7 +120,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
                 yield return job;
             }
 
-            foreach (var stray in page.S3Objects ?? [])
+            foreach (var stray in (page.S3Objects ?? []).Where(o => o.Key != MarkKey))
             {
                 yield return "/" + stray.Key;
             }
@@ -130,13 +132,42 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
         }
     }
 
+    public string MarkPlace => $"s3://{_options.Bucket}/{MarkKey}";
+
+    private string MarkKey => _prefix + BlobName.Mark;
+
+    public async ValueTask<string?> ReadMarkAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            using var answer = await _client.GetObjectAsync(_options.Bucket, MarkKey, cancellationToken);
+            using var reader = new StreamReader(answer.ResponseStream);
+            var text = new char[BlobName.MarkLength];
+            return new string(text, 0, await reader.ReadBlockAsync(text, cancellationToken));
+        }
+        catch (NoSuchKeyException)
+        {
+            return null;
+        }
+        catch (Exception fault) when (S3Faults.IsFault(fault, cancellationToken))
+        {
+            throw S3Faults.ToArtifacts(fault);
+        }
+    }
+
+    public async ValueTask WriteMarkAsync(string mark, CancellationToken cancellationToken)
+    {
+        var request = new PutObjectRequest { BucketName = _options.Bucket, Key = MarkKey, ContentType = "text/plain", ContentBody = mark };
+        await AskAsync(() => _client.PutObjectAsync(request, cancellationToken), cancellationToken);
+    }
+
     /// <summary>Asks for the bucket with our keys; makes it where that is wished.</summary>
     /// <exception cref="ArtifactsUnavailableException">It is not there or refuses us.</exception>
     public async Task CheckAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await PageAsync(_options.Prefix, delimiter: null, after: null, cancellationToken);
+            await PageAsync(_prefix, delimiter: null, after: null, cancellationToken);
         }
         catch (ArtifactsUnavailableException fault) when (_options.CreateBucket && fault.InnerException is AmazonS3Exception { ErrorCode: "NoSuchBucket" })
         {
@@ -149,7 +180,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
                 // Another process has made it meanwhile.
             }
 
-            await PageAsync(_options.Prefix, delimiter: null, after: null, cancellationToken);
+            await PageAsync(_prefix, delimiter: null, after: null, cancellationToken);
         }
     }
 
@@ -186,10 +217,10 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
             : new AmazonS3Client(config);
     }
 
-    private string Key(string job, string name) => $"{_options.Prefix}{BlobName.Checked(job)}/{name}";
+    private string Key(string job, string name) => $"{_prefix}{BlobName.Checked(job)}/{name}";
 
     /// <summary>The first part of a key behind the prefix; a key without parts is no job's.</summary>
-    private string Folder(string key) => key.IndexOf('/', _options.Prefix.Length) is >= 0 and var end ? key[_options.Prefix.Length..end] : "";
+    private string Folder(string key) => key.IndexOf('/', _prefix.Length) is >= 0 and var end ? key[_prefix.Length..end] : "";
 
     private async IAsyncEnumerable<ListObjectsV2Response> PagesAsync(string prefix, string? delimiter, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -211,7 +242,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
 
     private async Task AbortUploadsAsync(HashSet<string> jobs, CancellationToken cancellationToken)
     {
-        var prefix = jobs.Count == 1 ? Key(jobs.First(), "") : _options.Prefix;
+        var prefix = jobs.Count == 1 ? Key(jobs.First(), "") : _prefix;
         foreach (var upload in (await UploadsAsync(prefix, cancellationToken)).Where(u => jobs.Contains(Folder(u.Key))))
         {
             await AskAsync(() => _client.AbortMultipartUploadAsync(_options.Bucket, upload.Key, upload.UploadId, cancellationToken), cancellationToken);

@@ -77,7 +77,7 @@ internal sealed partial class Coordinator(
             Task.Run(() => RepeatAsync("announcing queued jobs", AnnounceAsync, interval, term), CancellationToken.None),
             Task.Run(() => RepeatAsync("retention", retention.PurgeAsync, interval, term), CancellationToken.None),
             Task.Run(() => RepeatAsync("forgetting", retention.ForgetAsync, s_forget > interval ? s_forget : interval, term), CancellationToken.None),
-            Task.Run(() => RepeatAsync("the sweep of blobs", orphans.SweepAsync, s_sweep, term, atOnce: false), CancellationToken.None));
+            Task.Run(() => RepeatAsync("the sweep of blobs", orphans.SweepAsync, s_sweep, term), CancellationToken.None));
     }
 
     private async Task EndTermAsync()
@@ -104,15 +104,14 @@ internal sealed partial class Coordinator(
     }
 
     /// <summary>Rounds until told to end. Of failures in a row the first is logged as an error.</summary>
-    private async Task RepeatAsync(string duty, Func<CancellationToken, Task> round, TimeSpan interval, CancellationToken cancellationToken, bool atOnce = true)
+    private async Task RepeatAsync(string duty, Func<CancellationToken, Task> round, TimeSpan interval, CancellationToken cancellationToken)
     {
         try
         {
             using var timer = new PeriodicTimer(interval, time);
             var failed = false;
-            while (atOnce || await timer.WaitForNextTickAsync(cancellationToken))
+            do
             {
-                atOnce = false;
                 try
                 {
                     await round(cancellationToken);
@@ -124,6 +123,7 @@ internal sealed partial class Coordinator(
                     failed = true;
                 }
             }
+            while (await timer.WaitForNextTickAsync(cancellationToken));
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
