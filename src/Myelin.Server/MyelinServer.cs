@@ -4,6 +4,7 @@ using Myelin.Server.Accounts;
 using Myelin.Server.Artifacts.S3;
 using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Images;
 using Myelin.Server.Inference;
 using Myelin.Server.Jobs;
@@ -24,8 +25,11 @@ namespace Myelin.Server;
 /// <summary>The composition root: options → a running process with its roles.</summary>
 internal static class MyelinServer
 {
+    /// <summary>Beside the drain, which requests and jobs have at the same time: giving back, sidecars, models.</summary>
+    private static readonly TimeSpan s_stop = TimeSpan.FromSeconds(30);
+
     /// <summary>Serves until it is told to stop. A second Ctrl-C does not wait for running work.</summary>
-    /// <returns>0 after a clean stop, 1 when it could not start.</returns>
+    /// <returns>0 after a clean stop, 1 when it could not start or could not go on.</returns>
     public static async Task<int> RunAsync(MyelinOptions options)
     {
         if (options.Runtime.Library is { } library)
@@ -61,7 +65,7 @@ internal static class MyelinServer
                 // Told to end while it was starting, as by `docker stop` while the database is away: that is an end in order too.
             }
 
-            return 0;
+            return app.Services.GetRequiredService<FatalErrors>().First is null ? 0 : 1;
         }
         catch (SocketException e)
         {
@@ -100,8 +104,9 @@ internal static class MyelinServer
         var door = WorkerDoor.Of(options);
         builder.WebHost.UseUrls([.. options.Urls.Split([',', ';'], StringSplitOptions.TrimEntries), .. door.Urls()]);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(door.Mark));
+        BoundedServer.Install(builder.Services);
         builder.Logging.AddMyelinLogging(options.Telemetry);
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + TimeSpan.FromSeconds(5));
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + s_stop);
         builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
         builder.Services.AddModels().AddJobs().AddImages();
         if (options.Runs("worker"))
@@ -122,7 +127,7 @@ internal static class MyelinServer
             builder.Services.AddGateway();
         }
 
-        builder.Services.AddOpenTopics(gateway: options.Runs("gateway"), worker: options.Runs("worker"));
+        builder.Services.AddOpenTopics(options.OpenTopics, gateway: options.Runs("gateway"), worker: options.Runs("worker"));
         more(builder.Services);
         var app = builder.Build();
         if (door.IsOpen)

@@ -1,5 +1,6 @@
 using Myelin.Server.Artifacts.S3;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 
 namespace Myelin.Server.Artifacts;
 
@@ -19,6 +20,9 @@ internal static class ArtifactsRegistration
                 : new FolderArtifacts(Path.Combine(options.Data, "artifacts"));
         });
         services.AddHostedService<S3Start>();
+        services.AddSingleton<S3Watch>();
+        services.AddHostedService(provider => provider.GetRequiredService<S3Watch>());
+        services.AddProbe("artifacts", provider => () => provider.GetRequiredService<S3Watch>().Away);
         return services;
     }
 }

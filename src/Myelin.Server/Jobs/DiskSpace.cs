@@ -25,6 +25,9 @@ internal sealed class DiskSpace(MyelinOptions options, TimeProvider time)
         }
     }
 
+    /// <summary>Why nothing should be sent here; null while there is room.</summary>
+    public string? Reason() => IsLow() ? $"{Free()} bytes are free in {options.Data}, {options.Jobs.MinimumFreeBytes} are needed (jobs.minimumFreeBytes)" : null;
+
     /// <summary>Forgets the last look: a write has just failed for lack of space.</summary>
     public void Recheck()
     {

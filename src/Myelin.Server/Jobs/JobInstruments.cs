@@ -26,6 +26,7 @@ internal sealed class JobInstruments : IDisposable
     private readonly Counter<long> _announced;
     private readonly Counter<long> _coalesced;
     private readonly Counter<long> _unusable;
+    private readonly Counter<long> _blobsMissed;
     private readonly Histogram<double> _queueSeconds;
     private readonly Histogram<double> _runSeconds;
     private static readonly string[] s_refusals = [nameof(Ownership.Foreign), nameof(Ownership.Unmarked), nameof(Ownership.Restored)];
@@ -49,6 +50,7 @@ internal sealed class JobInstruments : IDisposable
         _announced = _meter.CreateCounter<long>("myelin.jobs.announced_again", "{job}", "Queued jobs that nobody had started and the coordinator announced once more.");
         _coalesced = _meter.CreateCounter<long>("myelin.jobs.signals_coalesced", "{signal}", "Signals that watchers of jobs were too slow for; each got the newest.");
         _unusable = _meter.CreateCounter<long>("myelin.jobs.messages_rejected", "{message}", "Messages of the server's own topics that could not be used, by topic: hints, signals, controls.");
+        _blobsMissed = _meter.CreateCounter<long>("myelin.jobs.blobs_missed", "{attempt}", "Attempts that go back, uncounted, because the store of blobs is full or away: their work is lost.");
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
         _swept = _meter.CreateCounter<long>("myelin.artifacts.swept", "{job}", "Jobs whose blobs were deleted because no row is of them, or a purged one.");
@@ -134,6 +136,13 @@ internal sealed class JobInstruments : IDisposable
             "myelin.jobs.queued", () => store.QueueDepths().Select(d => new Measurement<int>(d.Value, Model(d.Key))), "{job}", "Jobs that wait, by model.");
         _inference.ObservePending(() => store.QueueDepths().Select(d => (d.Key, d.Value)));
     }
+
+    /// <summary>Shows how many tasks did not heed their word to stop; once.</summary>
+    public void ObserveAbandoned(Func<int> count) =>
+        _meter.CreateObservableGauge("myelin.worker.abandoned", count, "{task}", "Tasks that did not heed their word to stop and still hold a permit.");
+
+    /// <summary>A finished result, or an input, that the store of blobs could not take or give; its job goes back.</summary>
+    public void BlobsMissed(string model) => _blobsMissed.Add(1, Model(model));
 
     public void Dispose() => _meter.Dispose();
 

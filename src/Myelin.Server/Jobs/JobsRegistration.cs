@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Bus.Kafka;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
@@ -18,6 +19,7 @@ internal static class JobsRegistration
     {
         services.TryAddSingleton(TimeProvider.System);
         services.AddMetrics();
+        services.AddHealth();
         services.TryAddSingleton<InferenceInstruments>();
         services.AddSingleton<JobInstruments>();
         services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
@@ -27,6 +29,7 @@ internal static class JobsRegistration
         services.AddSingleton<JobIds>();
         services.TryAddSingleton<SettleParameters>((_, parameters) => parameters);
         services.AddSingleton<DiskSpace>();
+        services.AddProbe("disk", provider => provider.GetRequiredService<DiskSpace>().Reason);
         services.AddSingleton<ServiceRates>();
         services.AddSingleton<QueueRoom>();
         services.AddSingleton<JobEvents>();

@@ -87,17 +87,25 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         await Task.WhenAll(sidecars);
     }
 
-    public void UnloadAll()
+    /// <summary>Retires every model and waits until all have let go, for as long as a shutdown can: an abandoned task holds its model for ever.</summary>
+    public async Task UnloadAllAsync(TimeSpan limit)
     {
+        List<ModelSlot> slots;
         lock (_scan)
         {
+            slots = [.. _slots.Values, .. _successors.Values];
             _successors.Keys.ToList().ForEach(Dismiss);
-            var slots = _slots;
             _slots = ImmutableSortedDictionary<string, ModelSlot>.Empty;
-            foreach (var slot in slots.Values)
-            {
-                slot.Retire();
-            }
+            slots.ForEach(slot => slot.Retire());
+        }
+
+        try
+        {
+            await Task.WhenAll(slots.Select(slot => slot.Gone)).WaitAsync(limit, time);
+        }
+        catch (TimeoutException)
+        {
+            LogHeld(log, slots.Count(slot => !slot.Gone.IsCompleted), limit);
         }
     }
 
@@ -195,6 +203,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             }
         }
     }
+
+    [LoggerMessage(LogLevel.Warning, "{Count} models were not let go within {Limit}")]
+    private static partial void LogHeld(ILogger log, int count, TimeSpan limit);
 
     [LoggerMessage(LogLevel.Information, "model {Name} is replaced, revision {Revision} serves")]
     private static partial void LogReplaced(ILogger log, string name, string revision);

@@ -21,6 +21,10 @@ internal sealed class ModelSlot(
     private int _users;
     private bool _retired;
     private long _lastUsed = time.GetTimestamp();
+    private Task _disposal = Task.CompletedTask;
+
+    /// <summary>Of a retired slot: ends once its last user has gone and its task is disposed.</summary>
+    private readonly TaskCompletionSource _gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>The folder with <c>model.yaml</c>.</summary>
     public string Folder { get; } = folder;
@@ -126,6 +130,9 @@ internal sealed class ModelSlot(
         }
     }
 
+    /// <summary>Ends once a retired slot holds nothing more.</summary>
+    public Task Gone => _gone.Task;
+
     /// <summary>No new users; the task goes when the last one has gone.</summary>
     public void Retire()
     {
@@ -133,6 +140,7 @@ internal sealed class ModelSlot(
         {
             _retired = true;
             DropIfUnused();
+            EndIfUnused();
             if (_users == 0)
             {
                 _unwanted.Cancel();
@@ -216,6 +224,7 @@ internal sealed class ModelSlot(
             if (_retired)
             {
                 DropIfUnused();
+                EndIfUnused();
             }
         }
     }
@@ -234,7 +243,16 @@ internal sealed class ModelSlot(
 
         _task = null;
         _entry = _entry with { State = ModelState.Available };
-        _ = loaded.Result.DisposeAsync().AsTask();
+        _disposal = Task.WhenAll(_disposal, loaded.Result.DisposeAsync().AsTask());
         return true;
+    }
+
+    /// <summary>Called under the lock, of a retired slot.</summary>
+    private void EndIfUnused()
+    {
+        if (_users == 0 && _task is null or { IsCompleted: true })
+        {
+            _ = _disposal.ContinueWith(_ => _gone.TrySetResult(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        }
     }
 }

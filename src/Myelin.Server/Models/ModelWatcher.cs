@@ -1,4 +1,5 @@
 using Myelin.Server.Configuration;
+using Myelin.Server.Storage;
 
 namespace Myelin.Server.Models;
 
@@ -8,6 +9,31 @@ namespace Myelin.Server.Models;
 /// </summary>
 internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions options, TimeProvider time, ILogger<ModelWatcher> log) : BackgroundService
 {
+    /// <summary>At the end: longer than disposal of any model that nobody uses takes.</summary>
+    private static readonly TimeSpan s_unload = TimeSpan.FromSeconds(5);
+
+    private volatile bool _warm;
+
+    /// <summary>
+    /// Why models are not to be counted on here; null where they are. One of several workers gets work once it has tried to
+    /// load every model; a server alone takes jobs from the first moment, they wait for their model as they would for a permit.
+    /// </summary>
+    public string? Unready()
+    {
+        if (!options.Runs("worker"))
+        {
+            return null;
+        }
+
+        var all = models.List();
+        if (!_warm && StorageRegistration.UsesPostgres(options))
+        {
+            return $"still loading, {all.Count(m => m.State == ModelState.Ready)} of {all.Count} are ready";
+        }
+
+        return all.Count > 0 && all.All(m => m.State == ModelState.Broken) ? $"none of {all.Count} can run; GET /v1/models tells why" : null;
+    }
+
     public override Task StartAsync(CancellationToken cancellationToken)
     {
         Directory.CreateDirectory(models.Folder);
@@ -21,31 +47,35 @@ internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(2), time);
         try
         {
-            await WarmAsync(stoppingToken);
+            await TryAsync(changed: true, stoppingToken);
+            _warm = true;
             while (await timer.WaitForNextTickAsync(stoppingToken))
             {
-                try
-                {
-                    if (models.Rescan(settle: true))
-                    {
-                        await WarmAsync(stoppingToken);
-                    }
-                }
-                catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-                {
-                    // A folder vanished between two looks; the next look sees it whole.
-                    LogScanFailed(log, e);
-                }
+                await TryAsync(changed: false, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            models.UnloadAll();
+            await models.UnloadAllAsync(s_unload);
         }
     }
 
-    /// <summary>Only where models run: a gateway checks folders and starts nothing.</summary>
-    private Task WarmAsync(CancellationToken cancellationToken) => options.Runs("worker") ? models.WarmAsync(cancellationToken) : Task.CompletedTask;
+    private async Task TryAsync(bool changed, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // Only where models run: a gateway checks folders and starts nothing.
+            if ((changed || models.Rescan(settle: true)) && options.Runs("worker"))
+            {
+                await models.WarmAsync(cancellationToken);
+            }
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            // Such as a folder that vanished between two looks; the next look sees it whole.
+            LogScanFailed(log, e);
+        }
+    }
 
     [LoggerMessage(LogLevel.Warning, "could not read the model folders; looking again in two seconds")]
     private static partial void LogScanFailed(ILogger log, Exception e);

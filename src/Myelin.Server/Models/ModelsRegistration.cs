@@ -3,6 +3,7 @@ using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks.Generation;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models.Catalogue;
 
@@ -33,7 +34,9 @@ internal static class ModelsRegistration
         .AddSingleton<Catalogue.Catalogue>()
         .AddSingleton<ModelMirror>()
         .AddSingleton(provider => ActivatorUtilities.CreateInstance<ModelDownloader>(provider, new HttpClient { Timeout = Timeout.InfiniteTimeSpan }))
-        .AddHostedService<ModelWatcher>()
+        .AddSingleton<ModelWatcher>()
+        .AddHostedService(provider => provider.GetRequiredService<ModelWatcher>())
+        .AddProbe("models", provider => provider.GetRequiredService<ModelWatcher>().Unready)
         .AddHostedService<ModelTopics>();
 
     private static ReadOnlyMemory<byte> WithSeed(ReadOnlyMemory<byte> parameters)

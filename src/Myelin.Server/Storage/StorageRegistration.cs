@@ -1,4 +1,5 @@
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Storage.Sqlite;
 
@@ -21,9 +22,11 @@ internal static partial class StorageRegistration
         services.AddSingleton<IJobStore>(p =>
         {
             IJobStore store = UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>();
+            p.GetRequiredService<FatalErrors>().Watch("the storage's writer", store is PostgresJobStore shared ? shared.Writer.Ended : p.GetRequiredService<SqliteDatabase>().Writer.Ended);
             opened(p, store);
             return store;
         });
+        services.AddProbe("storage", p => () => UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>().Writer.Away : null);
         services.AddSingleton<IWebhookStore>(p => UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>());
         services.AddSingleton<IInstallationStore>(p => UsesPostgres(p)
             ? new PostgresInstallationStore(p.GetRequiredService<PostgresPool>(), p.GetRequiredService<PostgresJobStore>().Coordinator)

@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 
 namespace Myelin.Server.Streams;
 
@@ -8,7 +9,9 @@ namespace Myelin.Server.Streams;
 /// Frames that come by Kafka. Every partition is a lane: one frame of it at a time, in order; lanes share the permits.
 /// A lane that falls behind drops its oldest frames (counted) or, with no backlog allowed to drop, lets the topic wait.
 /// </summary>
-internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus bus, StreamInstruments instruments, MyelinOptions options) : BackgroundService
+internal sealed partial class FrameTopics(
+    FrameWork work, FrameDelivery delivery, IBus bus, StreamInstruments instruments, MyelinOptions options, IHostApplicationLifetime lifetime, ILogger<FrameTopics> logger)
+    : BackgroundService
 {
     private const string Group = "frames";
 
@@ -22,9 +25,14 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
     private readonly Dictionary<string, Channel<BusMessage>> _lanes = new(StringComparer.Ordinal);
     private readonly List<Task> _pumps = [];
 
+    /// <summary>Takes on the end of whichever lane breaks: they come while others run.</summary>
+    private readonly TaskCompletionSource _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public static string[] Streams(OpenTopicsOptions open) => open.Streams.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        var streams = options.OpenTopics.Streams.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        var streams = Streams(options.OpenTopics);
         foreach (var stream in streams.Where(s => s != "*"))
         {
             // Also for those who want to read before the first answer.
@@ -34,28 +42,29 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
 
         // Off the host's start: a broker may be away.
         await Task.Yield();
-        await Task.WhenAll(streams.Select(s => ReadAsync(Topics.Frames(s), stoppingToken)));
-        await Task.WhenAll(Pumps());
+        using var taking = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
+        try
+        {
+            await Loops.TogetherAsync([_broken.Task, .. streams.Select(s => ReadAsync(Topics.Frames(s), taking.Token))]);
+        }
+        catch (OperationCanceledException) when (taking.IsCancellationRequested)
+        {
+            // Shutdown: what was not answered is read again by whoever has the partition next.
+            await Task.WhenAll(Pumps());
+        }
     }
 
     private async Task ReadAsync(string topics, CancellationToken cancellationToken)
     {
-        try
+        await foreach (var frame in bus.SubscribeAsync(topics, Group, cancellationToken).WithCancellation(cancellationToken))
         {
-            await foreach (var frame in bus.SubscribeAsync(topics, Group, cancellationToken).WithCancellation(cancellationToken))
+            if (Topics.StreamOf(frame.Topic).Length > LongestName)
             {
-                if (Topics.StreamOf(frame.Topic).Length > LongestName)
-                {
-                    await bus.RejectAsync(frame, $"streams have names of at most {LongestName} characters", cancellationToken);
-                    continue;
-                }
-
-                await Lane(frame, cancellationToken).WriteAsync(frame, cancellationToken);
+                await bus.RejectAsync(frame, $"streams have names of at most {LongestName} characters", cancellationToken);
+                continue;
             }
-        }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-        {
-            // Shutdown: what was not answered is read again by whoever has the partition next.
+
+            await Lane(frame, cancellationToken).WriteAsync(frame, cancellationToken);
         }
     }
 
@@ -101,27 +110,59 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
         {
             await foreach (var frame in frames.ReadAllAsync(cancellationToken))
             {
-                FrameAnswer answer;
-                await _permits.WaitAsync(cancellationToken);
-                try
+                if (await WorkAsync(stream, frame, cancellationToken) is { } answer)
                 {
-                    answer = await work.RunAsync(stream, frame, cancellationToken);
+                    await delivered;
+                    delivered = DeliverAsync(frame, answer, cancellationToken);
                 }
-                finally
-                {
-                    _permits.Release();
-                }
-
-                await delivered;
-                delivered = delivery.RunAsync(frame, answer, cancellationToken);
             }
-
-            await delivered;
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             // Shutdown.
         }
+        catch (Exception e)
+        {
+            _broken.TrySetException(e);
+        }
+    }
+
+    /// <summary>Null where the frame was put aside: whatever one provokes that nobody foresaw, its lane goes on.</summary>
+    private async Task<FrameAnswer?> WorkAsync(string stream, BusMessage frame, CancellationToken cancellationToken)
+    {
+        await _permits.WaitAsync(cancellationToken);
+        try
+        {
+            return await work.RunAsync(stream, frame, cancellationToken);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            await PutAsideAsync(stream, frame, e, cancellationToken);
+            return null;
+        }
+        finally
+        {
+            _permits.Release();
+        }
+    }
+
+    private async Task DeliverAsync(BusMessage frame, FrameAnswer answer, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await delivery.RunAsync(frame, answer, cancellationToken);
+        }
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
+        {
+            await PutAsideAsync(answer.Stream, frame, e, cancellationToken);
+        }
+    }
+
+    private async Task PutAsideAsync(string stream, BusMessage frame, Exception e, CancellationToken cancellationToken)
+    {
+        LogPutAside(frame.Origin ?? stream, e);
+        instruments.Ended(stream, FrameOutcome.Failed);
+        await bus.RejectAsync(frame, $"unusable: {e.Message}", cancellationToken);
     }
 
     public override void Dispose()
@@ -129,4 +170,7 @@ internal sealed class FrameTopics(FrameWork work, FrameDelivery delivery, IBus b
         _permits.Dispose();
         base.Dispose();
     }
+
+    [LoggerMessage(LogLevel.Error, "The frame at {Origin} cannot be worked on and is put aside")]
+    private partial void LogPutAside(string origin, Exception e);
 }

@@ -1,3 +1,4 @@
+using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 
 namespace Myelin.Server.Streams;
@@ -6,17 +7,18 @@ internal static class StreamsRegistration
 {
     /// <summary>Jobs and frames by Kafka, as the options open them. Needs what AddGateway, AddJobs and AddWorker bring.</summary>
     /// <param name="services">Of the server.</param>
+    /// <param name="open">What is open.</param>
     /// <param name="gateway">This process takes jobs.</param>
     /// <param name="worker">This process works on frames.</param>
-    public static IServiceCollection AddOpenTopics(this IServiceCollection services, bool gateway, bool worker)
+    public static IServiceCollection AddOpenTopics(this IServiceCollection services, OpenTopicsOptions open, bool gateway, bool worker)
     {
         services.AddSingleton<AllowedModels>().AddSingleton<StreamInstruments>();
-        if (gateway)
+        if (gateway && open.Jobs)
         {
             services.AddSingleton<JobsTopicIntake>().AddHostedService<JobsTopic>();
         }
 
-        if (worker)
+        if (worker && FrameTopics.Streams(open).Length > 0)
         {
             services.AddSubmissionCheck().AddSingleton<FrameWork>().AddSingleton<FrameDelivery>().AddHostedService<FrameTopics>();
         }

@@ -1,4 +1,5 @@
 using Myelin.Server.Accounts;
+using Myelin.Server.Health;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Telemetry;
@@ -7,12 +8,12 @@ internal static class TelemetryEndpoints
 {
     public static void MapTelemetry(this IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/health/live", () => new Reply<Health>(new Health("live", [])))
+        routes.MapGet("/health/live", () => new Reply<Protocol.Health>(new Protocol.Health("live", [])))
             .OpenToAll().DisableHttpMetrics().WithTags("Operations").WithSummary("Alive: the process answers");
 
         routes.MapGet("/health/ready", (Readiness readiness) => new HealthReply(readiness.Check()))
             .OpenToAll().DisableHttpMetrics().WithTags("Operations").WithSummary("Ready: send work here, or 503 with the reasons why not")
-            .Produces<Health>().Produces<Health>(StatusCodes.Status503ServiceUnavailable);
+            .Produces<Protocol.Health>().Produces<Protocol.Health>(StatusCodes.Status503ServiceUnavailable);
 
         // Names of models and how much they are used are nobody's business without a key, where keys are asked for.
         routes.MapGet("/metrics", (MetricsPage page) => TypedResults.Text(page.Write(), MetricsPage.ContentType))
@@ -20,7 +21,7 @@ internal static class TelemetryEndpoints
             .WithSummary("Metrics as Prometheus text").Produces<string>(contentType: "text/plain");
     }
 
-    private sealed class HealthReply(Health health) : IResult
+    private sealed class HealthReply(Protocol.Health health) : IResult
     {
         public Task ExecuteAsync(HttpContext httpContext) => JsonReply.WriteAsync(
             httpContext.Response,

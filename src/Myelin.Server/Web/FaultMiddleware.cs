@@ -64,7 +64,7 @@ internal sealed partial class FaultMiddleware(RequestDelegate next, ILogger<Faul
         InputException e => Problems.Field(TypeOf(e.Code), e.Field, e.Message),
         ModelException e => Problems.Of(ProblemTypes.ModelUnavailable, e.Message),
         ArtifactsFullException or StorageFullException => Problems.Of(ProblemTypes.StorageFull, "free space on the data disk or delete old jobs"),
-        StorageUnavailableException => Problems.Of(
+        StorageUnavailableException or StorageClosedException => Problems.Of(
             ProblemTypes.StorageUnavailable, "the database does not answer; send the same request again after Retry-After, a job with an Idempotency-Key so that it is accepted once"),
         ArtifactsUnavailableException => Problems.Of(
             ProblemTypes.StorageUnavailable, "the store of pictures and results does not answer; send the same request again after Retry-After"),

@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
 using Myelin.Server.Telemetry;
@@ -34,7 +35,7 @@ internal static class Gateway
         services.TryAddSingleton<KeyRing>();
         services.TryAddSingleton<MetricsPage>();
         services.TryAddSingleton<InferenceInstruments>();
-        services.TryAddSingleton<Readiness>();
+        services.AddHealth();
         services.TryAddSingleton(KeyStores.Of);
         services.AddHostedService<TraceExport>();
         services.AddRouting();

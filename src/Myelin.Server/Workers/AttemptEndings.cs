@@ -13,6 +13,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
 {
     private static readonly TimeSpan s_longestDelay = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan s_spaceDelay = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_longestSpaceDelay = TimeSpan.FromMinutes(1);
 
     public static JobOutcome Succeeded(ReadOnlyMemory<byte> result, IEnumerable<JobArtifact> artifacts) =>
         new(JobState.Succeeded) { Result = result, Artifacts = [.. artifacts] };
@@ -35,8 +36,9 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         MissingInputException input => Failed(JobProblems.InputsMissing(input.Name)),
         RuntimeException => Retry(job, fault.Message),
 
-        // The store of blobs is no fault of the job's: it waits for space or for its return, however long that takes.
-        ArtifactsFullException or ArtifactsUnavailableException => new JobOutcome(JobState.Queued) { RetryAt = time.GetUtcNow() + s_spaceDelay },
+        // The store of blobs is no fault of the job's: it waits for space or for its return, however long that takes; ever
+        // longer, because each time its work is done in vain.
+        ArtifactsFullException or ArtifactsUnavailableException => new JobOutcome(JobState.Queued) { RetryAt = Later(s_spaceDelay, job.Attempt, s_longestSpaceDelay) },
         _ => Retry(job, $"{fault.GetType().Name}: {fault.Message}"),
     };
 
@@ -50,14 +52,19 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
             return Failed(JobProblems.AttemptsExhausted(failures, why));
         }
 
-        // Doubles each time; a quarter of jitter either way, so that jobs that failed together do not return together.
-        var delay = options.Jobs.RetryDelay * Math.Pow(2, Math.Min(failures - 1, 20)) * (0.75 + Random.Shared.NextDouble() / 2);
         return new JobOutcome(JobState.Queued)
         {
             CountsAsFailure = true,
-            RetryAt = time.GetUtcNow() + (delay < s_longestDelay ? delay : s_longestDelay),
+            RetryAt = Later(options.Jobs.RetryDelay, failures, s_longestDelay),
             Error = JobProblems.RuntimeFailed(why),
         };
+    }
+
+    /// <summary>Doubles each time; a quarter of jitter either way, so that jobs that failed together do not return together.</summary>
+    private DateTimeOffset Later(TimeSpan first, int times, TimeSpan longest)
+    {
+        var delay = Math.Min(first.TotalSeconds * Math.Pow(2, Math.Min(times, 30) - 1), longest.TotalSeconds) * (0.75 + Random.Shared.NextDouble() / 2);
+        return time.GetUtcNow() + TimeSpan.FromSeconds(delay);
     }
 }
 

@@ -1,5 +1,6 @@
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Storage;
@@ -13,7 +14,7 @@ namespace Myelin.Server.Workers;
 /// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
 /// </summary>
 internal sealed partial class JobListener(
-    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, ReloadModel reload, JobInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<JobListener> logger)
+    IBus bus, IJobStore store, JobEvents events, JobQueue queue, RunningJobs running, RunsModel runs, ReloadModel reload, JobInstruments instruments, MyelinOptions options, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<JobListener> logger)
     : BackgroundService
 {
     private const int PageSize = 1000;
@@ -27,7 +28,7 @@ internal sealed partial class JobListener(
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
         // Subscribed before the coordinator announces what waits.
-        _classes = [.. Enum.GetValues<JobPriority>().Select(p => (p, bus.SubscribeAsync(Topics.AllJobs(p), Topics.Workers(p), _listening.Token)))];
+        _classes = [.. Enum.GetValues<JobPriority>().Select(p => (p, bus.SubscribeAsync(Topics.AllJobs(p), Topics.Workers(p), lifetime.ApplicationStopping)))];
         _controls = bus.SubscribeAsync(Topics.Control, group: null, _listening.Token);
         events.Observed += queue.Observe;
         await base.StartAsync(cancellationToken);
@@ -74,14 +75,28 @@ internal sealed partial class JobListener(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        using var taking = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
+        var controls = HearAsync(_controls!, ObeyAsync, stoppingToken);
         try
         {
-            await Task.WhenAll(
+            await Loops.TogetherAsync(
             [
-                .. _classes.Select(c => HearAsync(c.Hints, message => LearnAsync(c.Priority, message, stoppingToken), stoppingToken)),
-                HearAsync(_controls!, ObeyAsync, stoppingToken),
-                RescanLoopAsync(stoppingToken),
+                controls,
+                .. _classes.Select(c => HearAsync(c.Hints, message => LearnAsync(c.Priority, message, taking.Token), taking.Token)),
+                RescanLoopAsync(taking.Token),
             ]);
+        }
+        catch (OperationCanceledException) when (taking.IsCancellationRequested)
+        {
+            // Nothing more is taken.
+        }
+
+        try
+        {
+            if (taking.IsCancellationRequested)
+            {
+                await controls; // a cancel still reaches what runs
+            }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested || _listening.IsCancellationRequested)
         {
@@ -137,7 +152,7 @@ internal sealed partial class JobListener(
         {
             reload(model);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e)
         {
             LogNotReloaded(model, e);
         }
@@ -175,7 +190,7 @@ internal sealed partial class JobListener(
                     pause = queue.Count > 0 ? s_help : s_rescan;
                 }
             }
-            catch (StorageException e)
+            catch (Exception e) when (!cancellationToken.IsCancellationRequested)
             {
                 LogRescan(e);
                 pause = s_rescan;

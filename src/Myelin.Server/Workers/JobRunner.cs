@@ -28,6 +28,7 @@ internal sealed partial class JobRunner(
     JobAnnouncer announcer,
     JobInstruments instruments,
     FailureLog failures,
+    AbandonedTasks abandoned,
     MyelinOptions options,
     TimeProvider time,
     ILogger<JobRunner> logger)
@@ -132,15 +133,20 @@ internal sealed partial class JobRunner(
         activity?.SetTag("myelin.model", record.Model);
         activity?.SetTag("myelin.attempt", record.Attempt);
         JobOutcome? outcome;
+        var call = CallAsync(job, permit);
         try
         {
-            var call = CallAsync(job, permit);
             Observe(call);
             var result = await call.WaitAsync(job.Abandoned);
-            outcome = AttemptEndings.Succeeded(result.Json, await PutAsync(record, result.Artifacts));
+            outcome = AttemptEndings.Succeeded(result.Json, await PutAsync(record, result.Artifacts, job.Abandoned));
         }
         catch (Exception e) when (job.Reason != StopReason.None)
         {
+            if (!call.IsCompleted)
+            {
+                abandoned.Add(call);
+            }
+
             LogStopped(record.Id, job.Reason, e.GetType().Name);
             if (job.Reason == StopReason.TimedOut)
             {
@@ -152,6 +158,11 @@ internal sealed partial class JobRunner(
         catch (Exception e)
         {
             outcome = endings.Faulted(record, e);
+            if (e is ArtifactsFullException or ArtifactsUnavailableException)
+            {
+                instruments.BlobsMissed(record.Model);
+            }
+
             Tell(record, e);
         }
 
@@ -190,14 +201,14 @@ internal sealed partial class JobRunner(
         return new TaskInput(files, parameters.RootElement.Clone());
     }
 
-    /// <summary>Without a token: the work is done, and a shutdown that comes now is better off with the result.</summary>
-    private async Task<List<JobArtifact>> PutAsync(JobRecord job, IReadOnlyList<TaskArtifact> results)
+    /// <summary>The work is done: a shutdown that comes now is better off with the result, and goes on without it only once the drain is over.</summary>
+    private async Task<List<JobArtifact>> PutAsync(JobRecord job, IReadOnlyList<TaskArtifact> results, CancellationToken cancellationToken)
     {
         var blobs = new List<JobArtifact>(results.Count);
         foreach (var result in results)
         {
             using var content = Blobs.Reading(result.Bytes);
-            var blob = await artifacts.PutAsync(job.Id, JobBlobs.ResultName(job.Attempt, result.Name), result.ContentType, content, CancellationToken.None);
+            var blob = await artifacts.PutAsync(job.Id, JobBlobs.ResultName(job.Attempt, result.Name), result.ContentType, content, cancellationToken);
             blobs.Add(blob with { Name = result.Name });
         }
 
@@ -225,6 +236,11 @@ internal sealed partial class JobRunner(
                 {
                     break;
                 }
+            }
+            catch (StorageClosedException e)
+            {
+                LogDropped(job.Id, e);
+                return;
             }
             catch (StorageException e)
             {

@@ -8,7 +8,7 @@ namespace Myelin.Server.Workers;
 /// Starts jobs as permits come free. A shutdown stops taking, waits for what runs as long as the drain may last, then
 /// gives the rest back to the queue at no cost to the jobs.
 /// </summary>
-internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJobs running, MyelinOptions options, TimeProvider time, ILogger<Worker> logger)
+internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJobs running, MyelinOptions options, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<Worker> logger)
     : BackgroundService
 {
     /// <summary>After the drain: enough to stop tasks and store their going back.</summary>
@@ -19,24 +19,31 @@ internal sealed partial class Worker(JobQueue queue, JobRunner runner, RunningJo
 
     private readonly ConcurrentDictionary<Task, bool> _attempts = new();
 
-    public int Concurrency { get; } = options.Worker.Concurrency > 0 ? options.Worker.Concurrency : Environment.ProcessorCount;
+    public int Concurrency { get; } = PermitsOf(options);
+
+    /// <summary>Jobs that run at a time.</summary>
+    public static int PermitsOf(MyelinOptions options) => options.Worker.Concurrency > 0 ? options.Worker.Concurrency : Environment.ProcessorCount;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         // Not disposed here: an abandoned task may give its permit back after the end.
         var permits = new SemaphoreSlim(Concurrency);
         var attempts = new SemaphoreSlim(Concurrency * AttemptsPerPermit);
+
+        // From the first word on: the host comes here only when those before it have stopped.
+        using var taking = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         try
         {
             while (true)
             {
-                await attempts.WaitAsync(stoppingToken);
-                await permits.WaitAsync(stoppingToken);
-                var hint = await queue.TakeAsync(stoppingToken);
+                await attempts.WaitAsync(taking.Token);
+                await permits.WaitAsync(taking.Token);
+                var hint = await queue.TakeAsync(taking.Token);
+                taking.Token.ThrowIfCancellationRequested();
                 Track(runner.RunAsync(hint, () => permits.Release()), () => attempts.Release());
             }
         }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        catch (OperationCanceledException) when (taking.IsCancellationRequested)
         {
             await DrainAsync();
         }

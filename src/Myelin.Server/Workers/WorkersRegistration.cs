@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 using Myelin.Server.Jobs.Dispatch;
 using Myelin.Server.Models;
 using Myelin.Server.Storage;
@@ -20,6 +21,8 @@ internal static class WorkersRegistration
         services.AddSingleton<ReloadModel>(p => p.GetService<ModelRepository>() is { } models ? name => models.Reload(name) : static _ => { });
         services.AddSingleton<AttemptEndings>();
         services.TryAddSingleton<FailureLog>();
+        services.AddSingleton<AbandonedTasks>();
+        services.AddProbe("worker", provider => provider.GetRequiredService<AbandonedTasks>().Reason);
         services.AddSingleton<JobRunner>();
         services.AddSingleton<Heartbeat>();
         services.AddHostedService(p => p.GetRequiredService<Heartbeat>());

@@ -177,8 +177,8 @@ public sealed class ModelRepositoryTests : IDisposable
         var totals = sidecars.Totals().Single();
         (totals.Counters.Failed, totals.Counters.Retried, totals.Counters.Restarts).ShouldBe((0, 0, 0));
         SpinWait.SpinUntil(() => sidecars.List().Count == 1, TimeSpan.FromSeconds(30)).ShouldBeTrue("only the last version is left");
-        models.UnloadAll();
-        SpinWait.SpinUntil(() => sidecars.List().Count == 0, TimeSpan.FromSeconds(30)).ShouldBeTrue();
+        await models.UnloadAllAsync(TimeSpan.FromSeconds(30));
+        sidecars.List().ShouldBeEmpty("the end waits for them");
 
         void Write(int number) => File.WriteAllText(Path.Combine(folder, "model.yaml"), $$"""
             task: tensor
@@ -261,7 +261,7 @@ public sealed class ModelRepositoryTests : IDisposable
         await File.WriteAllTextAsync(gate, "", TestContext.Current.CancellationToken);
         SpinWait.SpinUntil(() => !models.IsBuiltIn("faces"), TimeSpan.FromSeconds(60)).ShouldBeTrue();
         (await File.ReadAllTextAsync(gate + ".begun", TestContext.Current.CancellationToken)).ShouldBe("x", "it was loaded once");
-        models.UnloadAll();
+        await models.UnloadAllAsync(TimeSpan.FromSeconds(30));
     }
 
     [Fact]

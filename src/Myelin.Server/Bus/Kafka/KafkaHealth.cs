@@ -7,6 +7,7 @@ internal sealed partial class KafkaHealth
 {
     private readonly ILogger<KafkaHealth> _logger;
     private int _down;
+    private volatile bool _answered;
 
     public KafkaHealth(KafkaInstruments instruments, ILogger<KafkaHealth> logger)
     {
@@ -16,8 +17,12 @@ internal sealed partial class KafkaHealth
 
     public bool IsUp => Volatile.Read(ref _down) == 0;
 
+    /// <summary>False until a broker has answered once: nothing of this process was heard yet, and it heard nothing.</summary>
+    public bool HasAnswered => _answered;
+
     public void Up()
     {
+        _answered = true;
         if (Volatile.Read(ref _down) == 1 && Interlocked.Exchange(ref _down, 0) == 1)
         {
             LogBack();

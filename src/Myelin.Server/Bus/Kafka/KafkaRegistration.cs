@@ -1,4 +1,5 @@
 using Myelin.Server.Configuration;
+using Myelin.Server.Health;
 
 namespace Myelin.Server.Bus.Kafka;
 
@@ -14,9 +15,12 @@ internal static class KafkaRegistration
         .AddSingleton<KafkaPublisher>()
         .AddSingleton<KafkaBus>()
         .AddSingleton<EmbeddedBus>()
-        .AddSingleton<IBus>(Choose);
+        .AddSingleton<IBus>(Choose)
+        .AddProbe("bus", p => () => IsNamed(p) && !p.GetRequiredService<KafkaHealth>().HasAnswered ? "no Kafka broker has answered since the start" : null);
 
-    private static IBus Choose(IServiceProvider provider) => provider.GetRequiredService<MyelinOptions>().Bus.Kafka.Bootstrap.Length == 0
-        ? provider.GetRequiredService<EmbeddedBus>()
-        : provider.GetRequiredService<KafkaBus>();
+    private static bool IsNamed(IServiceProvider provider) => provider.GetRequiredService<MyelinOptions>().Bus.Kafka.Bootstrap.Length > 0;
+
+    private static IBus Choose(IServiceProvider provider) => IsNamed(provider)
+        ? provider.GetRequiredService<KafkaBus>()
+        : provider.GetRequiredService<EmbeddedBus>();
 }

@@ -36,6 +36,7 @@ internal sealed partial class KafkaSubscription
                     consumer.Assign(_positions.Select(p => new TopicPartitionOffset(p.Key, p.Value)));
                     _looked = _time.GetTimestamp();
                     _placed.TrySetResult();
+                    _health.Up();
                     return;
                 }
             }

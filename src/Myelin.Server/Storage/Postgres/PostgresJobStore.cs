@@ -29,6 +29,8 @@ internal sealed partial class PostgresJobStore : IJobStore, IWebhookStore, IAsyn
     /// <summary>For other capabilities' tables.</summary>
     public PostgresPool Pool { get; }
 
+    public PostgresWriter Writer => _writer;
+
     /// <summary>This process's hold on upkeep.</summary>
     public PostgresCoordinatorLease Coordinator { get; }
 

@@ -77,7 +77,11 @@ internal sealed class PostgresPool : IAsyncDisposable
         var start = _time.GetTimestamp();
         while (true)
         {
-            ObjectDisposedException.ThrowIf(_disposed, this);
+            if (_disposed)
+            {
+                throw new StorageClosedException();
+            }
+
             var sent = false;
             try
             {

@@ -30,6 +30,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
     private Task<bool>? _waiting;
     private Task _loop = Task.CompletedTask;
     private bool _lost;
+    private long _answered;
 
     public PostgresWriter(PostgresBatch batch, TimeSpan patience, TimeProvider time, StorageInstruments instruments, ILogger logger) =>
         (_batch, _patience, _time, _instruments, _logger) = (batch, patience, time, instruments, logger);
@@ -47,12 +48,24 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
             throw PostgresFaults.ToStorage(e);
         }
 
+        Volatile.Write(ref _answered, _time.GetTimestamp());
         _loop = Task.Run(LoopAsync, CancellationToken.None);
     }
 
+    /// <summary>Ends with the writer: with its fault where it broke.</summary>
+    public Task Ended => _loop;
+
+    /// <summary>
+    /// Why nothing can be stored now; null while it can. The loop asks the database twice a second: a longer silence than
+    /// calls wait for it means that they fail.
+    /// </summary>
+    public string? Away => _time.GetElapsedTime(Volatile.Read(ref _answered)) is var silence && silence > _patience + s_refresh + s_longestPause
+        ? $"PostgreSQL has not answered for {silence.TotalSeconds:0} s"
+        : null;
+
     /// <summary>Queues the write; returns its answer once it is durable.</summary>
     /// <exception cref="StorageUnavailableException">The database stayed away; the write may have been stored if it was sent.</exception>
-    /// <exception cref="ObjectDisposedException">The storage is closing; nothing was stored.</exception>
+    /// <exception cref="StorageClosedException">The storage is closing; nothing was stored.</exception>
     public async Task<T> RunAsync<T>(PostgresWrite<T> write, CancellationToken cancellationToken)
     {
         write.Since = _time.GetTimestamp();
@@ -64,7 +77,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
             }
             catch (ChannelClosedException)
             {
-                throw Closed();
+                throw new StorageClosedException();
             }
         }
 
@@ -81,12 +94,10 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
-        await _loop;
+        await _loop.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // who watches it hears of a fault
         await _batch.DisposeAsync();
         _abandoned.Dispose();
     }
-
-    private static ObjectDisposedException Closed() => new("storage", "the storage is closed; nothing was stored");
 
     private async Task LoopAsync()
     {
@@ -113,15 +124,19 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         {
             // As a crash would.
         }
-
-        while (_queue.Reader.TryRead(out var write))
+        finally
         {
-            _carried.Add(write);
-        }
+            // Whoever waits is told, and whoever comes later finds it closed; also where the loop broke.
+            _queue.Writer.TryComplete();
+            while (_queue.Reader.TryRead(out var write))
+            {
+                _carried.Add(write);
+            }
 
-        foreach (var write in writes.Concat(_carried))
-        {
-            write.Fail(Closed());
+            foreach (var write in writes.Concat(_carried))
+            {
+                write.Fail(new StorageClosedException());
+            }
         }
     }
 
@@ -287,6 +302,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
 
     private void Found()
     {
+        Volatile.Write(ref _answered, _time.GetTimestamp());
         if (_lost)
         {
             _lost = false;

@@ -43,5 +43,5 @@ internal sealed class SqliteOperation<T>(Func<SqliteSession, T> work, Cancellati
         }
     }
 
-    public override void Fail(Exception fault) => _completion.SetException(fault);
+    public override void Fail(Exception fault) => _completion.TrySetException(fault);
 }

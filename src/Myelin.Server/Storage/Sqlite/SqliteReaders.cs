@@ -30,7 +30,7 @@ internal sealed class SqliteReaders : IAsyncDisposable
         }
         catch (ChannelClosedException)
         {
-            throw new ObjectDisposedException("storage", "the database is closed");
+            throw new StorageClosedException();
         }
 
         try

@@ -34,11 +34,14 @@ internal sealed class SqliteWriter : IAsyncDisposable
     /// <summary>Called on the writer's thread when a batch came to nothing: undo what operations changed in memory.</summary>
     public Action RolledBack { get; set; } = () => { };
 
+    /// <summary>Ends with the writer: with its fault where it broke.</summary>
+    public Task Ended => _ended.Task;
+
     public void Start() => _thread.Start();
 
     /// <summary>Runs <paramref name="work"/> in a transaction; returns once it is durable.</summary>
     /// <exception cref="StorageFullException">No space; nothing was stored.</exception>
-    /// <exception cref="ObjectDisposedException">The database is closing; nothing was stored.</exception>
+    /// <exception cref="StorageClosedException">The database is closing; nothing was stored.</exception>
     public async Task<T> RunAsync<T>(Func<SqliteSession, T> work, CancellationToken cancellationToken)
     {
         var operation = new SqliteOperation<T>(work, cancellationToken);
@@ -50,7 +53,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
             }
             catch (ChannelClosedException)
             {
-                throw Closed();
+                throw new StorageClosedException();
             }
         }
 
@@ -67,14 +70,43 @@ internal sealed class SqliteWriter : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _queue.Writer.TryComplete();
-        await _ended.Task;
+        await _ended.Task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // who watches it hears of a fault
     }
-
-    private static ObjectDisposedException Closed() => new("storage", "the database is closed; nothing was stored");
 
     private void Loop()
     {
         var batch = new List<SqliteOperation>(BatchSize);
+        Exception? fault = null;
+        try
+        {
+            Run(batch);
+        }
+        catch (Exception e)
+        {
+            fault = e;
+        }
+
+        // Whoever waits is told, and whoever comes later finds it closed.
+        _queue.Writer.TryComplete();
+        batch.ForEach(operation => operation.Fail(new StorageClosedException(fault)));
+        while (_queue.Reader.TryRead(out var operation))
+        {
+            operation.Fail(new StorageClosedException(fault));
+        }
+
+        _session?.Dispose();
+        if (fault is null)
+        {
+            _ended.SetResult();
+        }
+        else
+        {
+            _ended.SetException(fault);
+        }
+    }
+
+    private void Run(List<SqliteOperation> batch)
+    {
         while (!_abandoned && _queue.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
         {
             while (batch.Count < BatchSize && _queue.Reader.TryRead(out var operation))
@@ -85,14 +117,6 @@ internal sealed class SqliteWriter : IAsyncDisposable
             RunBatch(batch);
             batch.Clear();
         }
-
-        while (_queue.Reader.TryRead(out var operation))
-        {
-            operation.Fail(Closed());
-        }
-
-        _session?.Dispose();
-        _ended.SetResult();
     }
 
     private void RunBatch(List<SqliteOperation> batch)

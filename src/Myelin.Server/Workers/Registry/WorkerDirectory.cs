@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using Myelin.Server.Models;
-using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers.Registry;
 
@@ -79,7 +78,7 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
         {
             await RefreshAsync(cancellationToken);
         }
-        catch (StorageException e)
+        catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             LogUnread(e);
         }

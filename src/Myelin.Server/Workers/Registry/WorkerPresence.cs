@@ -1,6 +1,5 @@
 using Myelin.Server.Configuration;
 using Myelin.Server.Models;
-using Myelin.Server.Storage;
 using Myelin.Server.Workers.Calls;
 
 namespace Myelin.Server.Workers.Registry;
@@ -107,13 +106,13 @@ internal sealed partial class WorkerPresence(
         {
             await SpeakAsync(cancellationToken);
         }
-        catch (StorageException e)
-        {
-            LogUnheard(e);
-        }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
         {
             // The next look, or nobody's any more.
+        }
+        catch (Exception e)
+        {
+            LogUnheard(e);
         }
     }
 

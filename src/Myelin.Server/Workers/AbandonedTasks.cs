@@ -1,0 +1,68 @@
+using Myelin.Server.Configuration;
+using Myelin.Server.Health;
+using Myelin.Server.Jobs;
+
+namespace Myelin.Server.Workers;
+
+/// <summary>
+/// Tasks that did not heed their word to stop. Their jobs have ended; their permits come back when they return, if ever. A
+/// worker that has lost half of its permits like that gets no work, and after a minute it ends, so that its supervisor starts
+/// it anew: nothing else gives back what they hold.
+/// </summary>
+internal sealed class AbandonedTasks : IDisposable
+{
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+
+    private readonly Lock _gate = new();
+    private readonly int _permits;
+    private readonly FatalErrors _fatal;
+    private readonly ITimer _timer;
+    private int _count;
+
+    public AbandonedTasks(MyelinOptions options, FatalErrors fatal, JobInstruments instruments, TimeProvider time)
+    {
+        (_permits, _fatal) = (Worker.PermitsOf(options), fatal);
+        _timer = time.CreateTimer(_ => End(), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        instruments.ObserveAbandoned(() => Volatile.Read(ref _count));
+    }
+
+    private int Limit => (_permits + 1) / 2;
+
+    /// <summary>Why nothing should be sent here; null while enough permits are left.</summary>
+    public string? Reason() => Volatile.Read(ref _count) is var count && count >= Limit
+        ? $"{count} of {_permits} permits are held by tasks that do not heed their word to stop"
+        : null;
+
+    public void Add(Task call)
+    {
+        Change(1);
+        _ = call.ContinueWith(_ => Change(-1), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+    }
+
+    public void Dispose() => _timer.Dispose();
+
+    private void Change(int by)
+    {
+        lock (_gate)
+        {
+            var before = _count;
+            _count += by;
+            if (before < Limit && _count >= Limit)
+            {
+                _timer.Change(s_patience, Timeout.InfiniteTimeSpan);
+            }
+            else if (before >= Limit && _count < Limit)
+            {
+                _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            }
+        }
+    }
+
+    private void End()
+    {
+        if (Reason() is { } reason)
+        {
+            _fatal.Report("worker", reason, fault: null);
+        }
+    }
+}
