@@ -41,6 +41,7 @@ internal static class MyelinServer
         {
             await using var app = Build(options);
             var stopping = app.Lifetime.ApplicationStopping;
+            var fatal = app.Services.GetRequiredService<FatalErrors>();
             using var signals = new StopSignals(app.Lifetime);
             try
             {
@@ -65,7 +66,7 @@ internal static class MyelinServer
                 // Told to end while it was starting, as by `docker stop` while the database is away: that is an end in order too.
             }
 
-            return app.Services.GetRequiredService<FatalErrors>().First is null ? 0 : 1;
+            return fatal.First is null ? 0 : 1;
         }
         catch (SocketException e)
         {

@@ -2,8 +2,7 @@ namespace Myelin.Server.Health;
 
 /// <summary>
 /// The one way loops are run: each is a <see cref="BackgroundService"/>, tries again what may pass, and lets anything else
-/// out. A loop that ends before the process is told to stop is fatal, whatever the reason. One that returned without ever
-/// waiting had nothing to do.
+/// out. A loop that ends before the process is told to stop is fatal, whatever the reason.
 /// </summary>
 internal sealed class LoopWatch(IServiceProvider services, FatalErrors fatal) : IHostedLifecycleService
 {
@@ -12,7 +11,7 @@ internal sealed class LoopWatch(IServiceProvider services, FatalErrors fatal) : 
         // Asked for here: in the constructor the list would be waiting for this very service.
         foreach (var loop in services.GetServices<IHostedService>().OfType<BackgroundService>())
         {
-            if (loop.ExecuteTask is { IsCompletedSuccessfully: false } task)
+            if (loop.ExecuteTask is { } task)
             {
                 fatal.Watch(loop.GetType().Name, task);
             }

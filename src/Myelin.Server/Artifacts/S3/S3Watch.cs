@@ -16,15 +16,15 @@ internal sealed class S3Watch(IArtifacts artifacts, TimeProvider time) : Backgro
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (artifacts is not S3Artifacts bucket)
-        {
-            return;
-        }
-
         var missed = 0;
         while (true)
         {
             await Task.Delay(missed == 0 ? s_interval : s_again, time, stoppingToken);
+            if (artifacts is not S3Artifacts bucket)
+            {
+                continue; // a folder is there, or the disk says what is wrong
+            }
+
             try
             {
                 await bucket.CheckAsync(stoppingToken);
