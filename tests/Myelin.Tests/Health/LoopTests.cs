@@ -59,7 +59,7 @@ public sealed class LoopTests
     public async Task Writer_ThatBreaks_AnswersEverybodyAndIsHeardOf()
     {
         using var folder = new TemporaryFolder();
-        await using var database = SqliteDatabase.Open(folder.Path, TimeProvider.System, _ => { });
+        await using var database = SqliteDatabase.Open(folder.Path, TimeProvider.System, _ => { }, _ => { });
         database.Writer.Committed = _ => throw new InvalidOperationException("a counter that cannot count");
         database.Writer.Start();
 
