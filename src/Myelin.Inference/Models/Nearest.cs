@@ -20,7 +20,8 @@ public static class Nearest
             .FirstOrDefault();
     }
 
-    private static int Distance(string a, string b)
+    /// <summary>Letters to change, add or leave out.</summary>
+    public static int Distance(string a, string b)
     {
         var previous = Enumerable.Range(0, b.Length + 1).ToArray();
         var current = new int[b.Length + 1];

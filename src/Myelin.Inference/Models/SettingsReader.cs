@@ -181,14 +181,9 @@ internal sealed class SettingsReader
             return null;
         }
 
-        foreach (var (unit, milliseconds) in new[] { ("ms", 1d), ("s", 1_000d), ("m", 60_000d), ("h", 3_600_000d) })
+        if (Durations.Parse(text) is { } duration && duration <= maximum)
         {
-            if (text.EndsWith(unit, StringComparison.Ordinal)
-                && double.TryParse(text[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
-                && number * milliseconds <= maximum.TotalMilliseconds)
-            {
-                return TimeSpan.FromMilliseconds(number * milliseconds);
-            }
+            return duration;
         }
 
         Error(key, $"is '{text}', but must be a time such as 2ms, 60s or 5m, at most {maximum.TotalSeconds}s");

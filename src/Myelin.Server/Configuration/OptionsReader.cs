@@ -1,5 +1,6 @@
 using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
+using static Myelin.Inference.Models.Nearest;
 
 namespace Myelin.Server.Configuration;
 
@@ -176,21 +177,5 @@ internal static class OptionsReader
     }
 
     private static string Nearest(string name, IEnumerable<string> known) =>
-        known.MinBy(k => EditDistance(k, name)) ?? "--help";
-
-    private static int EditDistance(string a, string b)
-    {
-        var row = Enumerable.Range(0, b.Length + 1).ToArray();
-        for (var i = 1; i <= a.Length; i++)
-        {
-            var diagonal = row[0];
-            row[0] = i;
-            for (var j = 1; j <= b.Length; j++)
-            {
-                (diagonal, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)));
-            }
-        }
-
-        return row[^1];
-    }
+        known.MinBy(k => Distance(k, name)) ?? "--help";
 }

@@ -1,13 +1,11 @@
 using System.Globalization;
+using Myelin.Inference.Models;
 
 namespace Myelin.Server.Configuration;
 
 /// <summary>Reads a setting's text: numbers, booleans, durations (<c>500ms</c>, <c>30s</c>, <c>7d</c>), sizes (<c>64MiB</c>).</summary>
 internal static class SettingValue
 {
-    private static readonly (string Suffix, double Seconds)[] s_durations =
-        [("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
-
     private static readonly (string Suffix, long Bytes)[] s_sizes =
         [("KiB", 1L << 10), ("MiB", 1L << 20), ("GiB", 1L << 30), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
 
@@ -53,29 +51,16 @@ internal static class SettingValue
     }
 
     /// <summary>A duration such as <c>500ms</c>, <c>30s</c>, <c>5m</c>, <c>2h</c>, <c>7d</c> or <c>00:00:30</c>; null for anything else.</summary>
-    public static TimeSpan? Duration(string text)
-    {
-        foreach (var (suffix, seconds) in s_durations)
-        {
-            if (text.EndsWith(suffix, StringComparison.Ordinal)
-                && double.TryParse(text.AsSpan(0, text.Length - suffix.Length), NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number)
-                && number * seconds < 3650d * 86400)
-            {
-                return TimeSpan.FromSeconds(number * seconds);
-            }
-        }
-
-        return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span) && span >= TimeSpan.Zero
-            ? span
-            : null;
-    }
+    public static TimeSpan? Duration(string text) =>
+        Durations.Parse(text)
+        ?? (text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out var span) && span >= TimeSpan.Zero ? span : null);
 
     /// <summary>How a default is printed by <c>--help</c>, in a form that <see cref="Parse"/> reads back.</summary>
     public static string Format(object? value) => value switch
     {
         null or "" => "none",
         bool flag => flag ? "true" : "false",
-        TimeSpan span => s_durations.Reverse().Select(d => (d.Suffix, Count: span.TotalSeconds / d.Seconds))
+        TimeSpan span => Durations.Units.Reverse().Select(d => (d.Suffix, Count: span.TotalSeconds / d.Seconds))
             .First(d => d.Suffix == "ms" || (d.Count >= 1 && d.Count == Math.Floor(d.Count))) is var (suffix, count)
             ? count.ToString(CultureInfo.InvariantCulture) + suffix : "",
         long bytes when bytes >= 1024 && bytes % 1024 == 0 => s_sizes[..3].Last(s => bytes % s.Bytes == 0) is var (suffix, size)

@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
+using Myelin.Inference.Models;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Jobs;
@@ -16,13 +17,15 @@ internal static class JobQuery
             return true;
         }
 
-        if (!Duration.TryParse(text, out wait))
+        if ((double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var seconds) && seconds >= 0
+            ? TimeSpan.FromSeconds(Math.Min(seconds, Limits.Wait.TotalSeconds))
+            : Durations.Parse(text)) is not { } asked)
         {
             refusal = Wrong("wait", "must be a duration such as 500ms, 30s, 1m or a number of seconds");
             return false;
         }
 
-        wait = wait < Limits.Wait ? wait : Limits.Wait;
+        wait = asked < Limits.Wait ? asked : Limits.Wait;
         return true;
     }
 
