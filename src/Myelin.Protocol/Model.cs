@@ -77,8 +77,9 @@ public sealed record ModelRuntime(string Kind, string Transport)
 /// <param name="Pid">Null for one that others run.</param>
 /// <param name="Calls">Under way.</param>
 /// <param name="Limits">How limits of memory and processors are held: <c>cgroup</c>, <c>rlimit</c>, <c>none</c>; null where none are set.</param>
-/// <param name="Error">Why it is not ready, with the last lines of its log.</param>
-public sealed record ModelProcess(string Address, string State, int? Pid, int Restarts, int Calls, string? Limits, string? Error);
+/// <param name="Error">Why it is not ready.</param>
+/// <param name="Log">With <paramref name="Error"/>: the last lines that it wrote; only for those who may manage models.</param>
+public sealed record ModelProcess(string Address, string State, int? Pid, int Restarts, int Calls, string? Limits, string? Error, string? Log = null);
 
 /// <summary>A file that a model takes.</summary>
 /// <param name="Name">Part name in multipart, key of <c>input</c> in JSON.</param>
@@ -110,7 +111,11 @@ public sealed record ModelParameter(string Name, string Type, string Description
     public bool Required { get; init; }
 }
 
-public sealed record ModelProblem(string File, string Key, string Message);
+public sealed record ModelProblem(string File, string Key, string Message)
+{
+    /// <summary>The last lines that the model's process wrote; only for those who may manage models.</summary>
+    public string? Log { get; init; }
+}
 
 /// <summary>Since the start of the process.</summary>
 public sealed record ModelStatistics(long Succeeded, long Failed, int Queued, int Running, double? MeanSeconds);

@@ -115,6 +115,10 @@ internal static class ModelsCommand
         foreach (var error in model.Errors)
         {
             yield return ["error", $"{error.File}{(error.Key.Length > 0 ? $" ({error.Key})" : "")}: {error.Message}"];
+            if (error.Log is { } log)
+            {
+                yield return ["log", log];
+            }
         }
 
         if (model.Labels.Count > 0)

@@ -57,6 +57,10 @@ internal static class ModelCommand
         foreach (var error in errors)
         {
             Console.Error.WriteLine($"✗ {error.File}{(error.Key.Length == 0 ? "" : $" · {error.Key}")}: {error.Message}");
+            if (error.Log is { } log)
+            {
+                Console.Error.WriteLine($"  its log ends with:\n{log}");
+            }
         }
 
         return 1;

@@ -14,7 +14,7 @@ internal static class ModelEndpoints
     {
         var models = routes.MapGroup("/v1/models").WithTags("Models").RequireScope(Scopes.Infer | Scopes.Manage)
             .Problems(ProblemTypes.Unauthorized, ProblemTypes.Forbidden);
-        models.MapGet("", (ModelViews views) => new Reply<Page<Model>>(new Page<Model>(views.List())))
+        models.MapGet("", (HttpContext context, ModelViews views) => new Reply<Page<Model>>(new Page<Model>(views.List(SeesLogs(context)))))
             .WithName("listModels").WithSummary("List models, broken ones with their errors");
         models.MapGet("{name}", Get)
             .WithName("getModel").WithSummary("One model: inputs, parameters, revisions, statistics, what executes it").Problems(ProblemTypes.UnknownModel);
@@ -23,12 +23,12 @@ internal static class ModelEndpoints
             .WithName("reloadModel").WithSummary("Load a model again: sidecars start anew, calls go on meanwhile; also tries a broken one again");
     }
 
-    private static Results<Reply<Model>, ProblemResult> Get(string name, ModelDirectory models, ModelViews views) =>
-        models.Find(name) is { } model ? new Reply<Model>(views.Of(model)) : Unknown(name, models.List());
+    private static Results<Reply<Model>, ProblemResult> Get(string name, HttpContext context, ModelDirectory models, ModelViews views) =>
+        models.Find(name) is { } model ? new Reply<Model>(views.Of(model, SeesLogs(context))) : Unknown(name, models.List());
 
     /// <summary>Where a bus joins several processes every worker is asked; the answer is the model as it is known now.</summary>
     private static async Task<Results<Reply<Model>, ProblemResult>> ReloadAsync(
-        string name, ModelDirectory models, ModelRepository own, ModelViews views, IBus bus, CancellationToken cancellationToken)
+        string name, HttpContext context, ModelDirectory models, ModelRepository own, ModelViews views, IBus bus, CancellationToken cancellationToken)
     {
         if (!bus.Retains)
         {
@@ -39,8 +39,11 @@ internal static class ModelEndpoints
             await bus.PublishReloadAsync(name, cancellationToken);
         }
 
-        return Get(name, models, views);
+        return Get(name, context, models, views);
     }
+
+    /// <summary>Other people's inputs may stand in them.</summary>
+    private static bool SeesLogs(HttpContext context) => context.Caller().Scopes.HasFlag(Scopes.Manage);
 
     private static ProblemResult Unknown(string name, IReadOnlyList<ModelEntry> models)
     {

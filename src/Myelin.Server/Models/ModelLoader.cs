@@ -76,7 +76,7 @@ internal sealed class ModelLoader(MyelinOptions options, SidecarSupervisor sidec
             Product = status.Product,
             Version = status.Version,
             Restarts = status.Endpoints.Sum(e => e.Restarts),
-            Processes = [.. status.Endpoints.Select(e => new ModelProcess(e.Address, Name(e.State), e.Pid, e.Restarts, e.Calls, e.Limits, e.Error))],
+            Processes = [.. status.Endpoints.Select(e => new ModelProcess(e.Address, Name(e.State), e.Pid, e.Restarts, e.Calls, e.Limits, e.Error, e.Log))],
         };
     }
 

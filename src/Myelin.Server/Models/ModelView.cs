@@ -21,8 +21,15 @@ internal static class ModelView
         Inputs = model.Contract?.Files ?? [],
         Parameters = model.Contract?.Parameters ?? [],
         OpenParameters = model.Contract is { Open: true } ? true : null,
-        Errors = [.. model.Errors.Select(e => new ModelProblem(e.File, e.Key, e.Message))],
+        Errors = [.. model.Errors.Select(e => new ModelProblem(e.File, e.Key, e.Message) { Log = e.Log })],
         Runtime = model.Definition is { } definition ? loader.Describe(definition) : null,
+    };
+
+    /// <summary>Without what only those may read who manage models.</summary>
+    public static Model WithoutLogs(this Model model) => model with
+    {
+        Errors = [.. model.Errors.Select(e => e with { Log = null })],
+        Runtime = model.Runtime is { } runtime ? runtime with { Processes = [.. runtime.Processes.Select(p => p with { Log = null })] } : null,
     };
 
     /// <summary>The entry of a model that another process has: enough to check submissions and to show it.</summary>
@@ -32,7 +39,7 @@ internal static class ModelView
         State = Enum.TryParse<ModelState>(model.State, ignoreCase: true, out var state) ? state : ModelState.Broken,
         Contract = model.Task is null ? null : new TaskContract(model.Task, model.Inputs, model.Parameters) { Open = model.OpenParameters is true },
         Revisions = model.Revisions,
-        Errors = [.. model.Errors.Select(e => new ModelError(e.File, e.Key, e.Message))],
+        Errors = [.. model.Errors.Select(e => new ModelError(e.File, e.Key, e.Message) { Log = e.Log })],
         Elsewhere = model,
     };
 }

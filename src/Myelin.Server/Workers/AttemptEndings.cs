@@ -60,12 +60,7 @@ internal sealed class AttemptEndings(MyelinOptions options, TimeProvider time)
         };
     }
 
-    /// <summary>Doubles each time; a quarter of jitter either way, so that jobs that failed together do not return together.</summary>
-    private DateTimeOffset Later(TimeSpan first, int times, TimeSpan longest)
-    {
-        var delay = Math.Min(first.TotalSeconds * Math.Pow(2, Math.Min(times, 30) - 1), longest.TotalSeconds) * (0.75 + Random.Shared.NextDouble() / 2);
-        return time.GetUtcNow() + TimeSpan.FromSeconds(delay);
-    }
+    private DateTimeOffset Later(TimeSpan first, int times, TimeSpan longest) => time.GetUtcNow() + Backoff.After(first, times, longest);
 }
 
 /// <summary>A stored input is not there, though its job says so.</summary>

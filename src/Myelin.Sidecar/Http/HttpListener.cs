@@ -37,7 +37,7 @@ internal sealed class HttpListener(SidecarAddress address, HttpListenerOptions o
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite);
         }
 
-        _selector = new ProtocolSelector(listener, options.FirstByte, options.Time);
+        _selector = new ProtocolSelector(listener, options);
 
         var kestrel = new KestrelServerOptions { AddServerHeader = false };
         kestrel.Limits.MaxRequestBodySize = options.Message.MaxBytes;

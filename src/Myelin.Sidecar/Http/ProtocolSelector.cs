@@ -9,14 +9,17 @@ namespace Myelin.Sidecar.Http;
 /// HTTP/1.1 and HTTP/2 without TLS on one address. Kestrel takes every unencrypted connection of a mixed endpoint for
 /// HTTP/1.1, so this stands between the socket and two Kestrel endpoints: it accepts, looks at the first bytes without
 /// taking them (HTTP/2 opens with "PRI * HTTP/2.0", which no HTTP/1.1 request begins with) and hands the connection on.
-/// Costs a look per connection and nothing per request.
+/// Costs a look per connection and nothing per request. Connections that have not said a word are bounded in number and time.
 /// </summary>
-internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firstByte, TimeProvider time) : IConnectionListenerFactory, IAsyncDisposable
+internal sealed class ProtocolSelector(IConnectionListener socket, HttpListenerOptions options) : IConnectionListenerFactory, IAsyncDisposable
 {
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+
     private readonly ProtocolListener _http1 = new(HttpProtocols.Http1);
     private readonly ProtocolListener _http2 = new(HttpProtocols.Http2);
     private readonly CancellationTokenSource _end = new();
     private Task _accepting = Task.CompletedTask;
+    private int _silent;
 
     /// <summary>Adds the two endpoints to the server that was made with this factory.</summary>
     public void Listen(KestrelServerOptions options)
@@ -46,18 +49,35 @@ internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firs
 
     private async Task AcceptAsync()
     {
-        while (await socket.AcceptAsync().ConfigureAwait(false) is { } connection)
+        while (!_end.IsCancellationRequested)
         {
-            _ = HandOnAsync(connection);
+            try
+            {
+                if (await socket.AcceptAsync(CancellationToken.None).ConfigureAwait(false) is not { } connection)
+                {
+                    return;
+                }
+
+                _ = HandOnAsync(connection);
+            }
+            catch (Exception) when (!_end.IsCancellationRequested)
+            {
+                await Task.Delay(s_pause, options.Time, CancellationToken.None).ConfigureAwait(false); // no handle is left for it; there will be
+            }
         }
     }
 
     private async Task HandOnAsync(ConnectionContext connection)
     {
-        using var late = new CancellationTokenSource(firstByte, time);
+        using var late = new CancellationTokenSource(options.FirstByte, options.Time);
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(late.Token, _end.Token);
         try
         {
+            if (Interlocked.Increment(ref _silent) > options.MaxConnections)
+            {
+                throw new IOException("too many connections wait for their first byte");
+            }
+
             var input = connection.Transport.Input;
             var seen = await input.ReadAtLeastAsync(3, patience.Token).ConfigureAwait(false);
             var listener = IsHttp2(seen.Buffer) ? _http2 : _http1;
@@ -67,6 +87,10 @@ internal sealed class ProtocolSelector(IConnectionListener socket, TimeSpan firs
         catch (Exception) // the peer's fault or the end; nobody waits for this connection
         {
             await connection.DisposeAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _silent);
         }
     }
 

@@ -9,10 +9,12 @@ namespace Myelin.Sidecar.Uds;
 /// </summary>
 internal sealed class UdsListener(string path, UdsListenerOptions options) : ISidecarListener
 {
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(100);
+
     private readonly Lock _lock = new();
     private readonly HashSet<UdsSession> _sessions = [];
     private readonly CancellationTokenSource _end = new();
-    private Socket? _listening;
+    private volatile Socket? _listening;
     private Task _accepting = Task.CompletedTask;
     private IReadOnlyList<ServedModel>? _models;
     private bool _draining;
@@ -98,17 +100,20 @@ internal sealed class UdsListener(string path, UdsListenerOptions options) : ISi
     {
         while (!cancellationToken.IsCancellationRequested)
         {
-            Socket socket;
             try
             {
-                socket = await listening.AcceptAsync(cancellationToken).ConfigureAwait(false);
+                Admit(await listening.AcceptAsync(cancellationToken).ConfigureAwait(false));
             }
-            catch (Exception fault) when (fault is SocketException or ObjectDisposedException or OperationCanceledException)
+            catch (Exception)
             {
-                return; // stopped listening
-            }
+                if (_listening != listening)
+                {
+                    return; // stopped listening
+                }
 
-            Admit(socket);
+                // No handle is left (a thread takes some too), or the peer went while it waited. Who waits is accepted once there is one.
+                await Task.Delay(s_pause, options.Time, CancellationToken.None).ConfigureAwait(false);
+            }
         }
     }
 
@@ -123,8 +128,16 @@ internal sealed class UdsListener(string path, UdsListenerOptions options) : ISi
             }
 
             var session = new UdsSession(socket, options, Ended);
-            _sessions.Add(session);
-            session.Start(_models);
+            try
+            {
+                session.Start(_models);
+                _sessions.Add(session);
+            }
+            catch
+            {
+                socket.Dispose();
+                throw;
+            }
         }
     }
 

@@ -92,7 +92,7 @@ public sealed class SidecarJobTests
 
         job.Error!.Type.ShouldBe(ProblemTypes.RuntimeCrashed, job.Error.Detail);
         job.Error.Detail!.ShouldContain("exit code 7");
-        job.Error.Detail!.ShouldContain("the lens is broken");
+        job.Error.Detail!.ShouldNotContain("the lens is broken", Case.Sensitive, "what it wrote may hold other people's inputs");
         job.Attempt.ShouldBe(1);
         (await server.RunAsync()).State.ShouldBe(JobState.Succeeded);
 
@@ -100,7 +100,8 @@ public sealed class SidecarJobTests
         await Wait.UntilAsync(async () => (await server.ModelAsync()).State == "broken", "four crashes within a minute");
         var model = await server.ModelAsync();
         model.Errors[0].Message.ShouldContain("given up after 4 failures");
-        model.Errors[0].Message.ShouldContain("the lens is broken");
+        model.Errors[0].Message.ShouldNotContain("the lens is broken");
+        model.Errors[0].Log.ShouldNotBeNull().ShouldContain("the lens is broken", Case.Sensitive, "on loopback without keys the one owner asks");
         (await Should.ThrowAsync<MyelinException>(() => server.RunAsync())).Problem.Type.ShouldBe(ProblemTypes.ModelUnavailable);
 
         await server.Client.ReloadModelAsync("looker", Token);

@@ -8,6 +8,7 @@ using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
+using Myelin.Tests.Inference.Sidecars;
 using Shouldly;
 using Xunit;
 
@@ -159,6 +160,37 @@ public sealed class KeyTests
         await using var reopened = new SqliteSessionKeys(path, TimeProvider.System);
         (await reopened.FindAsync("Infer", default))!.Scopes.ShouldBe(Scopes.Infer | Scopes.Priority);
         (await reopened.FindAsync("Manage", default))!.Scopes.ShouldBe(Scopes.Manage);
+    }
+
+    /// <summary>A sidecar prints what it is given, and other people's inputs with it.</summary>
+    [Fact]
+    public async Task Models_LogOfASidecar_IsForThoseWhoManage()
+    {
+        await using var models = new SidecarModels();
+        models.Write(startup: "exit");
+        await using var server = await RunningServer.StartAsync(o => o with
+        {
+            RequireKeys = true,
+            Models = models.Root,
+            Sidecars = o.Sidecars with { MaxCrashes = 1 },
+        });
+        var (infer, manage) = (await CreateAsync(server, "a", "infer"), await CreateAsync(server, "b", "manage"));
+        await Wait.UntilAsync(async () => (await SendAsync(manage)).Contains("given up", StringComparison.Ordinal));
+
+        (await SendAsync(manage)).ShouldContain("flux capacitor");
+        var seen = await SendAsync(infer);
+        seen.ShouldContain("exit code 3");
+        seen.ShouldNotContain("flux capacitor");
+        using var refused = new HttpRequestMessage(HttpMethod.Post, "/v1/jobs") { Content = Http.Json("""{"model":"many"}""") };
+        refused.Headers.Add("X-API-Key", infer);
+        (await (await server.Http.SendAsync(refused)).ReadProblemAsync()).Detail.ShouldNotBeNull().ShouldNotContain("flux capacitor");
+
+        async Task<string> SendAsync(string key)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "/v1/models/many");
+            request.Headers.Add("X-API-Key", key);
+            return await (await server.Http.SendAsync(request)).Content.ReadAsStringAsync();
+        }
     }
 
     [Fact]

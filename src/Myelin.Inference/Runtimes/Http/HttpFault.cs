@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Myelin.Inference.Runtimes.Oip;
 using Myelin.Protocol.Sidecars;
@@ -28,6 +29,12 @@ internal static class HttpFault
         };
     }
 
+    /// <summary>
+    /// The connection failed, however that shows: the pool gives back bare faults of sockets where a peer closes, or the
+    /// process has no handle left, while a connection is made.
+    /// </summary>
+    public static bool IsLoss(Exception fault) => fault is HttpRequestException or IOException or SocketException or ObjectDisposedException;
+
     /// <summary>The connection failed: refused, reset, closed in mid-answer.</summary>
     public static RuntimeException Connection(string server, Exception fault) =>
         new($"the connection to {server} was lost: {(fault.InnerException ?? fault).Message}", retryable: true, fault) { Code = SidecarErrors.ConnectionLost };
@@ -53,7 +60,7 @@ internal static class HttpFault
             using var json = JsonDocument.Parse(buffer.AsMemory(0, length));
             return (json.RootElement.Text("error"), json.RootElement.Text("code"));
         }
-        catch (Exception fault) when (fault is JsonException or HttpRequestException or IOException)
+        catch (Exception fault) when (fault is JsonException || IsLoss(fault))
         {
             return (null, null); // the status speaks for itself
         }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Net;
-using System.Net.Sockets;
 using Myelin.Inference.Runtimes.Oip;
 using Myelin.Protocol.Sidecars;
 
@@ -119,9 +118,8 @@ public sealed class HttpRuntime : IRuntime
         {
             throw Ended(fault, abort);
         }
-        catch (Exception fault) when (fault is HttpRequestException or IOException or SocketException)
+        catch (Exception fault) when (HttpFault.IsLoss(fault))
         {
-            // The last comes bare from the connection pool where a peer closes while the connection is made.
             cancellationToken.ThrowIfCancellationRequested(); // the connection was closed because of it
             throw abort.IsCancellationRequested ? Ended(fault, abort) : HttpFault.Connection(_server.Name, fault);
         }

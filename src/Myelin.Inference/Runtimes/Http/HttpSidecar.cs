@@ -61,7 +61,7 @@ internal sealed class HttpSidecar : IDisposable
         {
             throw HttpFault.Silence(Name, _options.ControlTimeout);
         }
-        catch (Exception fault) when (fault is HttpRequestException or IOException)
+        catch (Exception fault) when (HttpFault.IsLoss(fault))
         {
             throw HttpFault.Connection(Name, fault);
         }

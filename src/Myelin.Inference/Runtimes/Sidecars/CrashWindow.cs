@@ -27,10 +27,5 @@ internal sealed class CrashWindow(SidecarOptions options, TimeProvider time)
         return _crashes.Count >= options.MaxCrashes ? null : Pause();
     }
 
-    private TimeSpan Pause()
-    {
-        var factor = Math.Pow(2, Math.Min(_inARow++, 20)) * (0.75 + (Random.Shared.NextDouble() / 2));
-        var pause = options.RestartDelay * factor;
-        return pause < options.MaxRestartDelay ? pause : options.MaxRestartDelay;
-    }
+    private TimeSpan Pause() => Backoff.After(options.RestartDelay, ++_inARow, options.MaxRestartDelay);
 }

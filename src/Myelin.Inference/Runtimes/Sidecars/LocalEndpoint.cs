@@ -42,29 +42,47 @@ internal sealed partial class LocalEndpoint(
         while (true)
         {
             Stop.ThrowIfCancellationRequested();
-            var end = await LiveAsync().ConfigureAwait(false);
+            var end = await TryLiveAsync().ConfigureAwait(false);
             Stop.ThrowIfCancellationRequested();
             TimeSpan? pause = end.Kind switch
             {
                 EndKind.Orderly => TimeSpan.Zero,
                 EndKind.Crashed => _window.Crashed(end.Lived),
                 EndKind.NotReady => _window.StartFailed(),
+                EndKind.Shortage => house.Options.MaxRestartDelay,
                 _ => null,
             };
-            var why = end.Kind == EndKind.Impossible ? end.Reason : WithLog(end.Reason);
+            var log = end.Kind is EndKind.Impossible or EndKind.Shortage || _log.Tail is not { Count: > 0 } tail ? null : string.Join('\n', tail);
             if (pause is not { } wait)
             {
                 LogGivenUp(logger, Definition.Name, end.Reason);
-                Become(SidecarState.Broken, end.Kind == EndKind.Impossible ? why : $"given up after {house.Options.MaxCrashes} failures: {why}", settled: true);
+                Become(SidecarState.Broken, end.Kind == EndKind.Impossible ? end.Reason : $"given up after {house.Options.MaxCrashes} failures: {end.Reason}", settled: true, log);
                 return;
             }
 
             LogRestarting(logger, Definition.Name, end.Reason, wait.TotalSeconds);
-            Become(SidecarState.Restarting, why, settled: false);
+            Become(SidecarState.Restarting, end.Reason, settled: false, log);
             await Task.Delay(wait, house.Time, Stop).ConfigureAwait(false);
             CountRestart();
         }
     }
+
+    /// <summary>Whatever one life ends with, the next one is decided on by <see cref="RunAsync"/>.</summary>
+    private async Task<End> TryLiveAsync()
+    {
+        try
+        {
+            return await LiveAsync().ConfigureAwait(false);
+        }
+        catch (Exception fault) when (!Stop.IsCancellationRequested)
+        {
+            LogFault(logger, Definition.Name, fault);
+            return Failed(fault);
+        }
+    }
+
+    /// <summary>What the whole machine lacks, such as space on the disk, is no fault of the model's: it is tried without end.</summary>
+    private static End Failed(Exception fault) => new(Shortage.Is(fault) ? EndKind.Shortage : EndKind.NotReady, $"could not be started: {fault.Message}");
 
     private async Task<End> LiveAsync()
     {
@@ -81,7 +99,7 @@ internal sealed partial class LocalEndpoint(
         catch (Exception fault) when (fault is Win32Exception or IOException)
         {
             RunFolder.Forget(start.Folder);
-            return new End(EndKind.NotReady, $"could not be started: {fault.Message}");
+            return Failed(fault);
         }
 
         _process = process;
@@ -128,7 +146,7 @@ internal sealed partial class LocalEndpoint(
                 ? await LeaveAsync(process, session).ConfigureAwait(false)
                 : await EndAsync(process, connection, session).ConfigureAwait(false);
             Ended(session);
-            session.End(WithLog(end.Reason));
+            session.End(_log.Tail.Count > 0 ? $"{end.Reason}; its last words are in the worker's log" : end.Reason);
             return end with { Lived = house.Time.GetElapsedTime(ready) };
         }
     }
@@ -248,17 +266,14 @@ internal sealed partial class LocalEndpoint(
         return new SidecarAddress(Sidecar.Transport == "http" ? SidecarTransport.Http : SidecarTransport.Uds, Path.Combine(folder, "s"), null);
     }
 
-    private string WithLog(string reason)
-    {
-        var tail = _log.Tail;
-        return tail.Count == 0 ? $"{reason}; it wrote no log" : $"{reason}; its log ends with:\n{string.Join('\n', tail)}";
-    }
-
     private enum EndKind
     {
         Orderly,
         Crashed,
         NotReady,
+
+        /// <summary>The machine had no space, memory or handles left.</summary>
+        Shortage,
         Impossible,
     }
 
@@ -272,6 +287,9 @@ internal sealed partial class LocalEndpoint(
 
     [LoggerMessage(LogLevel.Information, "sidecar of {Model} (process {Pid}) is ready after {Seconds:0.00} s: {Product} {Problem}")]
     private static partial void LogReady(ILogger logger, string model, int pid, double seconds, string product, string problem);
+
+    [LoggerMessage(LogLevel.Error, "sidecar of {Model}: supervising it failed")]
+    private static partial void LogFault(ILogger logger, string model, Exception fault);
 
     [LoggerMessage(LogLevel.Warning, "sidecar of {Model} {Reason}; next start in {Seconds:0.0} s")]
     private static partial void LogRestarting(ILogger logger, string model, string reason, double seconds);

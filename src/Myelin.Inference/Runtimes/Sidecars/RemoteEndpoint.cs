@@ -23,14 +23,14 @@ internal sealed partial class RemoteEndpoint(
             {
                 await ServeAsync().ConfigureAwait(false);
             }
-            catch (RuntimeException fault)
+            catch (Exception fault) when (!Stop.IsCancellationRequested)
             {
+                // A RuntimeException where all is foreseen; whatever else it is, the next try may do better.
                 LogUnreachable(logger, Definition.Name, Address, fault.Message);
                 Become(SidecarState.Restarting, fault.Message, settled: true);
             }
 
-            var pause = options.RestartDelay * Math.Pow(2, Math.Min(_failures++, 20)) * (0.75 + (Random.Shared.NextDouble() / 2));
-            await Task.Delay(pause < options.MaxRestartDelay ? pause : options.MaxRestartDelay, time, Stop).ConfigureAwait(false);
+            await Task.Delay(Backoff.After(options.RestartDelay, ++_failures, options.MaxRestartDelay), time, Stop).ConfigureAwait(false);
             CountRestart();
         }
     }

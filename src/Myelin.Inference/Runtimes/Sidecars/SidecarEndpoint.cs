@@ -11,7 +11,7 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
     private readonly CancellationTokenSource _stop = new();
     private readonly TaskCompletionSource _settled = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task _loop = Task.CompletedTask;
-    private volatile EndpointView _view = new(SidecarState.Starting, null, null);
+    private volatile EndpointView _view = new(SidecarState.Starting, null, null, null);
 
     /// <summary>Completes when it is ready or has failed for the first time; what is given up later shows in <see cref="State"/>.</summary>
     public Task Settled => _settled.Task;
@@ -20,6 +20,9 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
 
     /// <summary>Why it is not ready, or was not the last time.</summary>
     public string? Error => _view.Error;
+
+    /// <summary>The last lines that its process wrote before <see cref="Error"/>.</summary>
+    public string? Log => _view.Log;
 
     /// <summary>Null while it cannot be called.</summary>
     public SidecarSession? Session => _view.Session;
@@ -54,9 +57,9 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
     /// <summary>Lives until <see cref="Stop"/> is cancelled or it is given up.</summary>
     protected abstract Task RunAsync();
 
-    protected void Become(SidecarState state, string? error, bool settled)
+    protected void Become(SidecarState state, string? error, bool settled, string? log = null)
     {
-        _view = new EndpointView(state, error, null);
+        _view = new EndpointView(state, error, log, null);
         if (settled)
         {
             _settled.TrySetResult();
@@ -67,7 +70,7 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
 
     protected void BecomeReady(SidecarSession session)
     {
-        _view = new EndpointView(SidecarState.Ready, null, session);
+        _view = new EndpointView(SidecarState.Ready, null, null, session);
         _settled.TrySetResult();
         changed();
     }
@@ -76,7 +79,7 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
     protected void Unpublish(SidecarSession session, SidecarState state, string? error)
     {
         _ = session.RetireAsync();
-        _view = new EndpointView(state, error, null);
+        _view = new EndpointView(state, error, null, null);
         changed();
     }
 
@@ -101,5 +104,5 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
         }
     }
 
-    private sealed record EndpointView(SidecarState State, string? Error, SidecarSession? Session);
+    private sealed record EndpointView(SidecarState State, string? Error, string? Log, SidecarSession? Session);
 }

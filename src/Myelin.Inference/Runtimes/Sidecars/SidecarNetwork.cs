@@ -1,4 +1,5 @@
 using Myelin.Inference.Models;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Sidecars;
 
@@ -35,6 +36,6 @@ internal sealed record SidecarNetwork(string File, IReadOnlyList<string> Names, 
     public RuntimeException NotServed(IEnumerable<string> served) => new(
         $"the sidecar serves {string.Join(", ", served)}, but the task asks for '{File}'; it must be called {string.Join(" or ", Names.Select(n => $"'{n}'"))}, or name it with sidecar.model", retryable: false)
     {
-        Code = "unknown-model",
+        Code = SidecarErrors.UnknownModel,
     };
 }

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using Microsoft.Extensions.Logging;
 using Myelin.Inference.Models;
+using Myelin.Protocol.Sidecars;
 
 namespace Myelin.Inference.Runtimes.Sidecars;
 
@@ -129,7 +130,7 @@ internal sealed class SidecarPool : IAsyncDisposable
     public SidecarStatus Status()
     {
         var sessions = _endpoints.Select(e => e.Session).OfType<SidecarSession>().ToList();
-        var endpoints = _endpoints.Select(e => new SidecarEndpointStatus(e.Address, e.State, e.Pid, e.Restarts, e.Session?.Calls ?? 0, e.Limits, e.Error)).ToList();
+        var endpoints = _endpoints.Select(e => new SidecarEndpointStatus(e.Address, e.State, e.Pid, e.Restarts, e.Session?.Calls ?? 0, e.Limits, e.Error, e.Log)).ToList();
         var compute = _endpoints.Aggregate(TimeSpan.Zero, (sum, e) => sum + e.PastCompute + (e.Session?.Compute ?? TimeSpan.Zero));
         return new SidecarStatus
         {
@@ -149,7 +150,7 @@ internal sealed class SidecarPool : IAsyncDisposable
     public IReadOnlyList<ModelError> Errors() =>
     [
         .. _endpoints.Where(e => e.State != SidecarState.Ready && e.Error is not null)
-            .Select(e => new ModelError("model.yaml", "sidecar", Name(e) + e.Error))
+            .Select(e => new ModelError("model.yaml", "sidecar", Name(e) + e.Error) { Log = e.Log })
             .DistinctBy(e => e.Message),
     ];
 
@@ -226,7 +227,7 @@ internal sealed class SidecarPool : IAsyncDisposable
         var reasons = string.Join("; ", Errors().Select(e => e.Message).DefaultIfEmpty("not ready"));
         return new RuntimeException(string.Create(CultureInfo.InvariantCulture, $"the sidecar of {_definition.Name} cannot be called: {reasons}"), retryable: !broken)
         {
-            Code = "connection-lost",
+            Code = SidecarErrors.ConnectionLost,
         };
     }
 }

@@ -95,7 +95,7 @@ internal sealed class SidecarRuntime : IRuntime
                 var outputs = await runtime.InferAsync(inputs, progress, cancellationToken).ConfigureAwait(false);
                 return (outputs, _pool.Time.GetElapsedTime(began));
             }
-            catch (RuntimeException fault) when (fault.Code == "draining" && detours < MostDetours)
+            catch (RuntimeException fault) when (fault.Code == SidecarErrors.Draining && detours < MostDetours)
             {
                 detours++;
             }
@@ -103,7 +103,7 @@ internal sealed class SidecarRuntime : IRuntime
             {
                 detours++; // it closed between entering and calling
             }
-            catch (RuntimeException fault) when (fault.Code == "deadline")
+            catch (RuntimeException fault) when (fault.Code == SidecarErrors.Deadline)
             {
                 if (_last.Capabilities.Transport == "http")
                 {
@@ -112,7 +112,7 @@ internal sealed class SidecarRuntime : IRuntime
 
                 throw;
             }
-            catch (RuntimeException fault) when (fault.Retryable && fault.Code is "connection-lost" or "bad-frame")
+            catch (RuntimeException fault) when (fault.Retryable && fault.Code is SidecarErrors.ConnectionLost or SidecarErrors.BadFrame)
             {
                 await session.Connection.SuspectAsync(cancellationToken).ConfigureAwait(false);
                 if (crashed)

@@ -52,7 +52,8 @@ public sealed record SidecarStatus
 /// <param name="Calls">Under way.</param>
 /// <param name="Limits">How memory and processor limits are held: <c>cgroup</c>, <c>rlimit</c> or <c>none</c>; null where none are set.</param>
 /// <param name="Error">Why it is not ready, or was not the last time.</param>
-public sealed record SidecarEndpointStatus(string Address, SidecarState State, int? Pid, int Restarts, int Calls, string? Limits, string? Error);
+/// <param name="Log">The last lines that its process wrote before <paramref name="Error"/>; for whoever manages models.</param>
+public sealed record SidecarEndpointStatus(string Address, SidecarState State, int? Pid, int Restarts, int Calls, string? Limits, string? Error, string? Log);
 
 /// <summary>Sums since the model was loaded.</summary>
 /// <param name="Succeeded">Calls.</param>

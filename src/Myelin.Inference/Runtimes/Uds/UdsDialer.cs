@@ -14,16 +14,18 @@ internal static class UdsDialer
         while (true)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            Socket? socket = null;
             try
             {
+                socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+
                 // Not ConnectAsync: it would leave the socket in the poller's hands. This waits only while the sidecar's queue is full.
                 await Task.Run(() => socket.Connect(new UnixDomainSocketEndPoint(options.SocketPath)), cancellationToken).ConfigureAwait(false);
                 return socket;
             }
             catch (Exception fault)
             {
-                socket.Dispose();
+                socket?.Dispose();
                 if (fault is not SocketException refused)
                 {
                     throw;

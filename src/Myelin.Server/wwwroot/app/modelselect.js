@@ -29,4 +29,4 @@ export function brokenModels(models) {
 }
 
 export const errorList = (model) => h('ul', {}, (model.errors ?? []).map((e) =>
-  h('li', {}, h('code', {}, e.key ? `${e.file}: ${e.key}` : e.file), ' ', e.message)));
+  h('li', {}, h('code', {}, e.key ? `${e.file}: ${e.key}` : e.file), ' ', e.message, e.log && h('pre', {}, e.log))));

@@ -19,4 +19,4 @@ const restarts = (count) => count > 0 && `${count} ${count === 1 ? 'restart' : '
 
 const process = (p) => h('li', {},
   h('span', {}, [p.pid ? `process ${p.pid}` : p.address, p.state, restarts(p.restarts), `${p.calls} ${p.calls === 1 ? 'call' : 'calls'}`, p.limits && `limits: ${p.limits}`].filter(Boolean).join(' · ')),
-  p.error && h('pre', {}, p.error));
+  p.error && h('pre', {}, p.log ? `${p.error}; its log ends with:\n${p.log}` : p.error));

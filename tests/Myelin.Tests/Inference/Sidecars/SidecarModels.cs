@@ -24,6 +24,9 @@ internal sealed class SidecarModels : IAsyncDisposable
             for i in range(200):
                 print("line", i)
             print("x" * 100_000)
+        if os.environ.get("STARTUP") == "daemon":
+            import subprocess
+            print("child", subprocess.Popen(["sleep", "3600"], start_new_session=True).pid, flush=True)
         if os.environ.get("STARTUP") == "child":
             import subprocess
             print("child", subprocess.Popen(["sleep", "3600"]).pid, flush=True)

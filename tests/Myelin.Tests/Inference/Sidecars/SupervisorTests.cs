@@ -124,7 +124,8 @@ public sealed class SupervisorTests
 
         fault.Message.ShouldContain("given up after 3 failures");
         fault.Message.ShouldContain("exit code 3");
-        fault.Message.ShouldContain("the flux capacitor is missing");
+        fault.Message.ShouldNotContain("the flux capacitor", Case.Insensitive, "a message goes to everybody");
+        fault.Errors.Single().Log.ShouldNotBeNull().ShouldContain("the flux capacitor is missing");
         models.Log.Count(line => line.Contains("started as process", StringComparison.Ordinal)).ShouldBe(3);
     }
 
@@ -170,6 +171,43 @@ public sealed class SupervisorTests
         await source.DisposeAsync();
 
         await Wait.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
+    }
+
+    /// <summary>What a daemon does; the group's end does not reach it.</summary>
+    [Fact]
+    public async Task Stop_ChildWithASessionOfItsOwn_EndsToo()
+    {
+        await using var models = new SidecarModels();
+        var source = await models.OpenAsync(models.Write(startup: "daemon"));
+        await Wait.UntilAsync(() => models.Log.Any(l => l.Contains("many: child ", StringComparison.Ordinal)), "the child's pid in the log");
+        var child = int.Parse(models.Log.First(l => l.Contains("many: child ", StringComparison.Ordinal)).Split(' ')[^1]);
+        SidecarModels.IsAlive(child).ShouldBeTrue();
+
+        await source.DisposeAsync();
+
+        await Wait.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
+    }
+
+    /// <summary>For longer than failed starts are counted; it starts once there is space.</summary>
+    [Fact]
+    public async Task Start_DiskIsFull_IsTriedAgainUntilThereIsSpace()
+    {
+        using var disk = SmallDisk.Mount(1);
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 2, MaxRestartDelay = TimeSpan.FromMilliseconds(50) });
+        models.Options = models.Options with { RunFolder = Path.Combine(disk.Path, "run") };
+        Directory.CreateDirectory(models.RunFolder);
+        models.Supervisor.Initialise();
+        var filler = Path.Combine(disk.Path, "filler");
+        Should.Throw<IOException>(() => File.WriteAllBytes(filler, new byte[2 << 20]));
+
+        var opening = models.OpenAsync(models.Write());
+        await Wait.UntilAsync(() => models.Log.Count(line => line.Contains("could not be started", StringComparison.Ordinal)) > 3);
+        opening.IsCompleted.ShouldBeFalse();
+        File.Delete(filler);
+
+        await using var source = await opening;
+        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1);
     }
 
     [Fact]

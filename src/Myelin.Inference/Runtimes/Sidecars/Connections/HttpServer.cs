@@ -135,6 +135,10 @@ internal sealed class HttpServer : ISidecarConnection
         {
             // Disposed.
         }
+        catch (Exception fault)
+        {
+            _lost.TrySetResult(new ConnectionLoss($"watching {_options.Address} failed: {fault.Message}")); // the endpoint connects anew
+        }
     }
 
     private ValueTask<bool> LiveAsync(CancellationToken cancellationToken) =>

@@ -80,6 +80,9 @@ internal sealed class Cgroup : IDisposable
         }
     }
 
+    /// <summary>SIGKILL to every process of the group, also to those with a session of their own. Does nothing before Linux 5.14.</summary>
+    public void Kill() => _folders.ForEach(folder => TryWrite(folder, "cgroup.kill", "1"));
+
     public void Dispose() => _folders.ForEach(Remove);
 
     /// <summary>Removes groups that dead workers left; those of living ones have processes and stay.</summary>
@@ -173,7 +176,7 @@ internal sealed class Cgroup : IDisposable
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
-            // Swap is not counted on this system.
+            // This system does not know it.
         }
     }
 

@@ -17,18 +17,11 @@ internal static class ProcessFacts
     public static IReadOnlyList<int> OfGroup(int group)
     {
         var wanted = group.ToString(CultureInfo.InvariantCulture);
-        var members = new List<int>();
-        foreach (var path in Directory.EnumerateDirectories("/proc"))
-        {
-            if (int.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out var pid)
-                && Fields($"{path}/stat") is { } fields && fields[GroupField] == wanted && fields[StateField] is not ("Z" or "X"))
-            {
-                members.Add(pid);
-            }
-        }
-
-        return members;
+        return [.. All().Where(pid => Fields($"/proc/{pid}/stat") is { } fields && fields[GroupField] == wanted && fields[StateField] is not ("Z" or "X"))];
     }
+
+    /// <summary>Processes that were started with this text in their environment, or by one that was.</summary>
+    public static IReadOnlyList<int> WithEnvironment(string text) => [.. All().Where(pid => Environment(pid).Contains(text, StringComparison.Ordinal))];
 
     /// <summary>What the process was started with, entries separated by zeros; empty where that may not be read.</summary>
     public static string Environment(int pid)
@@ -40,6 +33,17 @@ internal static class ProcessFacts
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
             return "";
+        }
+    }
+
+    private static IEnumerable<int> All()
+    {
+        foreach (var path in Directory.EnumerateDirectories("/proc"))
+        {
+            if (int.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out var pid))
+            {
+                yield return pid;
+            }
         }
     }
 

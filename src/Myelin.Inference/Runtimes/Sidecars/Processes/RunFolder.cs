@@ -94,6 +94,15 @@ internal sealed class RunFolder : IDisposable
         }
     }
 
+    /// <summary>Ends what left its process group (a session of its own): its environment still names the folder of its socket.</summary>
+    public static void EndStrays(string folder)
+    {
+        foreach (var stray in ProcessFacts.WithEnvironment(folder))
+        {
+            Posix.Signal(stray, Posix.Kill);
+        }
+    }
+
     public void Dispose()
     {
         try
@@ -150,6 +159,7 @@ internal sealed class RunFolder : IDisposable
             }
         }
 
+        EndStrays(folder + Path.DirectorySeparatorChar);
         try
         {
             Directory.Delete(folder, recursive: true);

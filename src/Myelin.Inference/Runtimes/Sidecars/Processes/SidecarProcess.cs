@@ -153,7 +153,9 @@ internal sealed class SidecarProcess : IAsyncDisposable
 
         // Also after its end: its children are no use without it.
         Posix.SignalGroup(Pid, Posix.Kill);
+        _cgroup?.Kill();
         await Exited.ConfigureAwait(false);
+        RunFolder.EndStrays(_start.Folder + Path.DirectorySeparatorChar);
         _ended = true;
         _watchdog.Leave(Pid);
         _logEnd.CancelAfter(s_logPatience); // a process that left the group may hold the pipes open for ever
