@@ -7,7 +7,7 @@ namespace Myelin.Server.Storage;
 internal static class QueuePositions
 {
     /// <summary>Rows read at each end for one page, shared by the lines that the page shows.</summary>
-    private const int Budget = 1000;
+    private const int Budget = 500;
 
     private const int Least = 16;
 

@@ -47,6 +47,28 @@ public sealed class SqliteJobStoreTests : JobStoreConformance
         (await Store.QueuedAsync(null, 1000, Token)).Length.ShouldBe(57);
     }
 
+    /// <summary>Every connection for lists is held, then every one for rows: neither waits for the other.</summary>
+    [Fact]
+    public async Task Reads_OfManyRowsAndOfOne_DoNotWaitForEachOther()
+    {
+        var job = await InsertAsync(NewJob());
+        using var go = new ManualResetEventSlim();
+        var lists = Enumerable.Range(0, 10).Select(_ => Task.Run(() => _store!.Database.ReadLongAsync(Hold, Token).AsTask(), Token)).ToList();
+        (await Store.GetAsync(job.Id, Token))!.Id.ShouldBe(job.Id);
+        go.Set();
+        await Task.WhenAll(lists);
+
+        go.Reset();
+        var rows = Enumerable.Range(0, 10).Select(_ => Task.Run(() => _store!.Database.ReadAsync(Hold, Token).AsTask(), Token)).ToList();
+        (await Store.ListAsync(new JobFilter("t"), null, 10, Token)).ShouldHaveSingleItem();
+        (await Store.PositionsAsync([job], Token))[job.Id].ShouldBe(0);
+        (await Store.QueuedAsync(null, 10, Token)).ShouldHaveSingleItem();
+        go.Set();
+        await Task.WhenAll(rows);
+
+        bool Hold(SqliteSession session) => go.Wait(TimeSpan.FromMinutes(1), Token);
+    }
+
     [Fact]
     public async Task Write_CancelledBeforeItsTurn_StoresNothing()
     {

@@ -20,14 +20,14 @@ internal sealed partial class PostgresJobStore
     /// <inheritdoc cref="ListAll"/>
     internal static readonly string ListOfModel = List("AND model = $5");
 
-    /// <summary>Both ends of each line.</summary>
+    /// <summary>Both ends of each line. A range for the same reason: by <c>seq</c> alone the planner may walk through the history.</summary>
     internal const string Ends =
         """
         SELECT l.place, true AS front, j.seq FROM unnest($1, $2) WITH ORDINALITY AS l(model, priority, place)
-        CROSS JOIN LATERAL (SELECT seq FROM jobs WHERE state = 0 AND model = l.model AND priority = l.priority ORDER BY seq LIMIT $3) j
+        CROSS JOIN LATERAL (SELECT seq FROM jobs WHERE state = 0 AND model = l.model AND priority BETWEEN l.priority AND l.priority ORDER BY priority, seq LIMIT $3) j
         UNION ALL
         SELECT l.place, false, j.seq FROM unnest($1, $2) WITH ORDINALITY AS l(model, priority, place)
-        CROSS JOIN LATERAL (SELECT seq FROM jobs WHERE state = 0 AND model = l.model AND priority = l.priority ORDER BY seq DESC LIMIT $3) j
+        CROSS JOIN LATERAL (SELECT seq FROM jobs WHERE state = 0 AND model = l.model AND priority BETWEEN l.priority AND l.priority ORDER BY priority DESC, seq DESC LIMIT $3) j
         """;
 
     public async ValueTask<ImmutableArray<JobRecord>> ListAsync(JobFilter filter, string? before, int limit, CancellationToken cancellationToken)
