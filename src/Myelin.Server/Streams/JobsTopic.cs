@@ -20,13 +20,15 @@ internal sealed class JobsTopic(JobsTopicIntake intake, IBus bus, IHostApplicati
         await Task.Yield();
         using var taking = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
         var lanes = Enumerable.Range(0, Lanes).Select(_ => Channel.CreateBounded<BusMessage>(1)).ToArray();
+        Task[] loops = [ReadAsync(lanes, taking.Token), .. lanes.Select(lane => PumpAsync(lane.Reader, taking.Token))];
         try
         {
-            await Loops.TogetherAsync([ReadAsync(lanes, taking.Token), .. lanes.Select(lane => PumpAsync(lane.Reader, taking.Token))]);
+            await Loops.TogetherAsync(loops);
         }
         catch (OperationCanceledException) when (taking.IsCancellationRequested)
         {
             // Shutdown: what has no answer yet comes again.
+            await Task.WhenAll(loops).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
