@@ -63,6 +63,13 @@ internal static class JobQuery
         return false;
     }
 
+    public static bool TryModel(HttpRequest request, out string? model, out ProblemResult? refusal)
+    {
+        model = request.Query["model"] is [{ Length: > 0 } name] ? name : null;
+        refusal = model?.Contains('\0', StringComparison.Ordinal) == true ? Wrong("model", SubmissionCheck.NoNul) : null;
+        return refusal is null;
+    }
+
     public static bool TryCursor(HttpRequest request, out string? before, out ProblemResult? refusal)
     {
         (before, refusal) = (null, null);

@@ -43,12 +43,12 @@ internal sealed class JobReadEndpoints(JobService jobs, IHostApplicationLifetime
         var request = context.Request;
         if (!JobQuery.TryLimit(request, out var limit, out var refusal)
             || !JobQuery.TryState(request, out var state, out refusal)
+            || !JobQuery.TryModel(request, out var model, out refusal)
             || !JobQuery.TryCursor(request, out var before, out refusal))
         {
             return refusal!;
         }
 
-        var model = request.Query["model"] is [{ Length: > 0 } name] ? name : null;
         var filter = new JobFilter(context.Caller().Tenant, model, state);
         var records = await jobs.ListAsync(filter, before, limit, context.RequestAborted);
         var data = await jobs.DescribeAsync(records, context.RequestAborted);

@@ -48,6 +48,10 @@ public sealed class NulTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task List_OfAModelWithNul_IsNoFaultOfTheServer() =>
+        ((int)(await _server.Http.GetAsync("/v1/jobs?model=a%00b")).StatusCode).ShouldBeInRange(200, 499);
+
+    [Fact]
     public async Task Form_BackslashBeforeTheEscape_IsNoNul()
     {
         var problem = await _server.Http.PostForProblemAsync("/v1/jobs", Http.Json("""{"model":"faces","parameters":{"other":"\\u0000"}}"""));

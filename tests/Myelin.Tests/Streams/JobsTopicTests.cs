@@ -91,6 +91,7 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
             ["system"] = ("""{"model": "@catalogue"}"""u8.ToArray(), "/problems/unknown-model"),
             ["large"] = (new byte[OpenTopicsServer.MaxBytes + 1], "/problems/too-large"),
             ["utf-8"] = ([(byte)'{', 0xff, 0xfe], "/problems/malformed-request"),
+            ["nul"] = ("{\"model\": \"faces\", \"key\": \"a\\u0000b\"}"u8.ToArray(), "/problems/invalid-input"),
             ["deep"] = (Encoding.ASCII.GetBytes($"{{\"model\": \"faces\", \"parameters\": {new string('[', 5000)}"), "/problems/malformed-request"),
             ["picture"] = ("{\"model\": \"faces\", \"input\": {\"image\": \"aGVsbG8=\"}}"u8.ToArray(), "/problems/unsupported-media-type"),
             ["bomb"] = (Encoding.ASCII.GetBytes($"{{\"model\": \"faces\", \"input\": {{\"image\": \"{Convert.ToBase64String(Pictures.PngHeader(60_000, 60_000))}\"}}}}"), "/problems/too-large"),
