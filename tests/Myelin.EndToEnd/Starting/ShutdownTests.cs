@@ -46,6 +46,7 @@ public sealed class ShutdownTests
         (await server.ExitAsync(TimeSpan.FromMinutes(1))).ShouldBe(0, server.Log);
         await stop.CancelAsync();
         await trickle;
+        (await EndedAsync(server.Data, jobs)).ShouldBeInRange(1, 3, "what ran when the word came, and no more");
         await server.StartAsync(Token);
         var client = new MyelinClient(server.Http);
         foreach (var id in jobs)
@@ -54,6 +55,21 @@ public sealed class ShutdownTests
             job.State.ShouldBe(JobState.Succeeded, job.Error?.Detail + server.Log);
             job.Attempt.ShouldBe(1, server.Log);
         }
+    }
+
+    /// <summary>How many have ended, as a process that runs none of them sees it.</summary>
+    private static async Task<int> EndedAsync(string data, IEnumerable<string> jobs)
+    {
+        await using var gateway = new ServerProcess(data, new Dictionary<string, string> { ["MYELIN_ROLES"] = "gateway" });
+        await gateway.StartAsync(Token);
+        var ended = 0;
+        foreach (var id in jobs)
+        {
+            ended += (await gateway.Client().GetAsync(id, Token)).State.IsEnd() ? 1 : 0;
+        }
+
+        (await gateway.TerminateAsync(TimeSpan.FromMinutes(1))).ShouldBe(0, gateway.Log);
+        return ended;
     }
 
     /// <summary>A blob far larger than the kernel's buffers, of which the first bytes are read.</summary>
