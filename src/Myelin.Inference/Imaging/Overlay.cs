@@ -4,6 +4,7 @@ using System.Numerics;
 using System.Security;
 using System.Text;
 using Myelin.Inference.Imaging.Vips;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
@@ -102,34 +103,37 @@ internal sealed class Overlay
     /// Renders the SVG and lays it over the pixels. By hand: libvips' composite works on all of both pictures in
     /// floating point, and most of an overlay is empty.
     /// </summary>
-    private unsafe void Lay(int width, int height, Span<byte> pixels)
+    private void Lay(int width, int height, Span<byte> pixels)
     {
         VipsLibrary.Initialise();
-        var svg = Encoding.UTF8.GetBytes(ToSvg(width, height));
-        fixed (byte* bytes = svg)
+        using var buffer = Draw(ToSvg(width, height));
+        var layer = buffer.Memory.Span;
+        ArgumentOutOfRangeException.ThrowIfNotEqual(layer.Length, width * height * 4, nameof(layer));
+        for (var (at, from) = (0, 0); from < layer.Length; at += 3, from += 4)
         {
-            using var image = PictureEncoder.Checked(VipsNative.LoadSvg(bytes, (nuint)svg.Length, out var loaded, 0), loaded);
-            var pointer = VipsNative.WriteToMemory(image, out var length);
-            if (pointer == null || length != (nuint)width * (nuint)height * 4)
+            var alpha = layer[from + 3];
+            if (alpha != 0)
             {
-                throw new InvalidOperationException("drawing failed: " + VipsLibrary.TakeError());
-            }
-
-            using var buffer = new VipsBuffer(pointer, (int)length) as IDisposable;
-            var layer = new ReadOnlySpan<byte>(pointer, (int)length);
-            for (var (at, from) = (0, 0); from < layer.Length; at += 3, from += 4)
-            {
-                var alpha = layer[from + 3];
-                if (alpha != 0)
-                {
-                    pixels[at] = Mix(pixels[at], layer[from], alpha);
-                    pixels[at + 1] = Mix(pixels[at + 1], layer[from + 1], alpha);
-                    pixels[at + 2] = Mix(pixels[at + 2], layer[from + 2], alpha);
-                }
+                pixels[at] = Mix(pixels[at], layer[from], alpha);
+                pixels[at + 1] = Mix(pixels[at + 1], layer[from + 1], alpha);
+                pixels[at + 2] = Mix(pixels[at + 2], layer[from + 2], alpha);
             }
         }
 
         static byte Mix(byte below, byte above, int alpha) => (byte)(((below * (255 - alpha)) + (above * alpha) + 127) / 255);
+    }
+
+    private static IMemoryOwner<byte> Draw(string svg)
+    {
+        try
+        {
+            using var image = Image.SvgloadBuffer(Encoding.UTF8.GetBytes(svg));
+            return VipsBuffer.Compute(image);
+        }
+        catch (VipsException)
+        {
+            throw VipsLibrary.Fault("drawing");
+        }
     }
 
     /// <param name="width">Of the drawing in pixels; the coordinates stay those of the original.</param>

@@ -1,5 +1,6 @@
 using Myelin.Inference.Imaging.Vips;
 using Myelin.Inference.Tasks;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
@@ -38,22 +39,27 @@ public sealed class Picture : IDisposable
     /// quarter or an eighth. Null decodes all pixels.
     /// </param>
     /// <exception cref="InputException">No picture, a format that is not read, damaged, or too large.</exception>
-    public static unsafe Picture Decode(
+    public static Picture Decode(
         ReadOnlyMemory<byte> bytes, ImagingLimits limits, string field = "input.image", (int Width, int Height)? enough = null)
     {
         var format = PictureHeader.CheckBytes(bytes.Span, limits, field);
-        using var pin = bytes.Pin();
-        var pointer = (byte*)pin.Pointer;
-        PictureHeader header;
-        using (var probe = PictureLoader.Open(pointer, bytes.Length, format, sequential: true, shrink: 1, field))
-        {
-            header = PictureHeader.Check(probe, format, limits, field);
-        }
+        var loader = new PictureLoader(bytes, format, field);
+        var header = PictureHeader.Read(loader, limits);
 
         // Turning reads columns, so a turned picture cannot stream through.
         var shrink = enough is { } size ? ShrinkFor(header, size) : 1;
-        using var image = PictureLoader.Open(pointer, bytes.Length, format, sequential: header.Orientation == 1, shrink, field);
-        return Read(image, header, field);
+        using var image = loader.Open(sequential: header.Orientation == 1, shrink, out var source);
+        using (source)
+        {
+            try
+            {
+                return Read(image, header, field);
+            }
+            catch (VipsException)
+            {
+                throw loader.Damaged();
+            }
+        }
     }
 
     public void Dispose() => _owner.Dispose();
@@ -64,78 +70,43 @@ public sealed class Picture : IDisposable
         return header.Format != PictureFormat.Jpeg ? 1 : factor switch { >= 8 => 8, >= 4 => 4, >= 2 => 2, _ => 1 };
     }
 
-    private static unsafe Picture Read(VipsImage image, PictureHeader header, string field)
+    private static Picture Read(Image image, PictureHeader header, string field)
     {
-        using var turned = header.Orientation == 1 ? null : Step(VipsNative.AutoRotate(image, out var result, 0), result, header, field);
-        using var colour = ToSRgb(turned ?? image, header, field);
-        using var opaque = VipsNative.HasAlpha(colour) == 0 ? null : Flatten(colour, header, field);
+        using var turned = header.Orientation == 1 ? null : image.Autorot();
+        using var colour = ToSRgb(turned ?? image);
+        using var opaque = colour.HasAlpha() ? colour.Flatten(background: [255, 255, 255]) : null;
         var final = opaque ?? colour;
-        if (VipsNative.Bands(final) != 3 || VipsNative.Format(final) != VipsNative.FormatUChar)
+        if (final.Bands != 3 || final.Format != Enums.BandFormat.Uchar)
         {
             throw new InputException(field, "the picture's colour layout is not supported; save it as ordinary RGB");
         }
 
-        var (width, height) = (VipsNative.Width(final), VipsNative.Height(final));
-        var pixels = VipsNative.WriteToMemory(final, out var length);
-        if (pixels == null)
-        {
-            throw PictureLoader.Damaged(header.Format, field);
-        }
-
-        var buffer = new VipsBuffer(pixels, checked((int)length));
-        return new Picture(width, height, header.OrientedWidth, header.OrientedHeight, buffer.Memory, buffer);
+        var pixels = VipsBuffer.Compute(final);
+        return new Picture(final.Width, final.Height, header.OrientedWidth, header.OrientedHeight, pixels.Memory, pixels);
     }
 
-    private static VipsImage ToSRgb(VipsImage image, PictureHeader header, string field)
+    private static Image ToSRgb(Image image)
     {
         const string profile = "icc-profile-data";
-        if (VipsNative.TypeOf(image, profile) != 0 && !IsSRgb(image, profile))
+        if (image.Contains(profile) && !IsSRgb(image, profile))
         {
-            if (VipsNative.IccTransform(image, out var managed, "srgb", "embedded", 1, 0) == 0)
+            try
             {
-                using (managed)
-                {
-                    return Step(VipsNative.ColourSpace(managed, out var same, VipsNative.InterpretationSRgb, 0), same, header, field);
-                }
+                using var managed = image.IccTransform("srgb", embedded: true);
+                return managed.Colourspace(Enums.Interpretation.Srgb);
             }
-
-            managed.Dispose();
-            _ = VipsLibrary.TakeError(); // a broken profile: the plain conversion below is what viewers show
+            catch (VipsException)
+            {
+                // a broken profile: the plain conversion below is what viewers show
+            }
         }
 
-        return Step(VipsNative.ColourSpace(image, out var converted, VipsNative.InterpretationSRgb, 0), converted, header, field);
+        return image.Colourspace(Enums.Interpretation.Srgb);
     }
 
     // Most photographs carry sRGB's own profile; converting to what they already are costs more than the decode.
-    private static unsafe bool IsSRgb(VipsImage image, string profile) =>
-        VipsNative.Interpretation(image) == VipsNative.InterpretationSRgb
-        && VipsNative.GetBlob(image, profile, out var bytes, out var length) == 0
-        && length < 16_384
-        && new ReadOnlySpan<byte>(bytes, (int)length) is var blob
-        && (blob.IndexOf("sRGB"u8) >= 0 || blob.IndexOf("s\0R\0G\0B"u8) >= 0);
-
-    private static unsafe VipsImage Flatten(VipsImage image, PictureHeader header, string field)
-    {
-        var white = stackalloc double[] { 255, 255, 255 };
-        var background = VipsNative.NewDoubles(white, 3);
-        try
-        {
-            return Step(VipsNative.Flatten(image, out var result, "background", background, 0), result, header, field);
-        }
-        finally
-        {
-            VipsNative.UnrefArea(background);
-        }
-    }
-
-    private static VipsImage Step(int code, VipsImage result, PictureHeader header, string field)
-    {
-        if (code == 0)
-        {
-            return result;
-        }
-
-        result.Dispose();
-        throw PictureLoader.Damaged(header.Format, field);
-    }
+    private static bool IsSRgb(Image image, string profile) =>
+        image.Interpretation == Enums.Interpretation.Srgb
+        && image.Get(profile) is byte[] { Length: < 16_384 } blob
+        && (blob.AsSpan().IndexOf("sRGB"u8) >= 0 || blob.AsSpan().IndexOf("s\0R\0G\0B"u8) >= 0);
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Myelin.Inference.Imaging.Vips;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
@@ -11,18 +12,10 @@ public static class PictureEncoder
     /// <param name="height">Pixels.</param>
     /// <param name="format">JPEG, PNG or WebP.</param>
     /// <param name="quality">1..100; PNG has none.</param>
-    public static unsafe byte[] Encode(ReadOnlyMemory<byte> pixels, int width, int height, PictureFormat format, int quality = 90)
+    public static byte[] Encode(ReadOnlyMemory<byte> pixels, int width, int height, PictureFormat format, int quality = 90)
     {
         VipsLibrary.Initialise();
         ArgumentOutOfRangeException.ThrowIfNotEqual(pixels.Length, width * height * 3, nameof(pixels));
-        using var pin = pixels.Pin();
-        using var raw = VipsNative.FromMemory((byte*)pin.Pointer, (nuint)pixels.Length, width, height, 3, VipsNative.FormatUChar);
-        using var image = Checked(VipsNative.Copy(raw, out var copy, "interpretation", VipsNative.InterpretationSRgb, 0), copy);
-        return Encode(image, format, quality);
-    }
-
-    internal static unsafe byte[] Encode(VipsImage image, PictureFormat format, int quality)
-    {
         ArgumentOutOfRangeException.ThrowIfLessThan(quality, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(quality, 100);
         var suffix = format switch
@@ -32,23 +25,22 @@ public static class PictureEncoder
             PictureFormat.WebP => string.Create(CultureInfo.InvariantCulture, $".webp[Q={quality},keep=none]"),
             _ => throw new ArgumentOutOfRangeException(nameof(format), format, "is read, but not written"),
         };
-        if (VipsNative.WriteToBuffer(image, suffix, out var bytes, out var length, 0) != 0)
+        try
         {
-            throw new InvalidOperationException("encoding failed: " + VipsLibrary.TakeError());
+            using var image = View(pixels, width, height);
+            return image.WriteToBuffer(suffix);
         }
-
-        using var buffer = new VipsBuffer(bytes, checked((int)length)) as IDisposable;
-        return new ReadOnlySpan<byte>(bytes, (int)length).ToArray();
+        catch (VipsException)
+        {
+            throw VipsLibrary.Fault("encoding");
+        }
     }
 
-    internal static VipsImage Checked(int code, VipsImage result)
+    /// <summary>RGB pixels as an image, not copied: they stay pinned until it is disposed.</summary>
+    internal static Image View(ReadOnlyMemory<byte> pixels, int width, int height)
     {
-        if (code == 0)
-        {
-            return result;
-        }
-
-        result.Dispose();
-        throw new InvalidOperationException("imaging failed: " + VipsLibrary.TakeError());
+        VipsLibrary.Initialise();
+        using var raw = Image.NewFromMemory(pixels, width, height, 3, Enums.BandFormat.Uchar);
+        return raw.Copy(interpretation: Enums.Interpretation.Srgb);
     }
 }

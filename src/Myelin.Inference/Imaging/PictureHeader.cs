@@ -1,5 +1,5 @@
-using Myelin.Inference.Imaging.Vips;
 using Myelin.Inference.Tasks;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
@@ -19,12 +19,19 @@ public sealed record PictureHeader(PictureFormat Format, int Width, int Height, 
 
     /// <summary>Reads the header and checks it against <paramref name="limits"/>.</summary>
     /// <exception cref="InputException">No picture, a format that is not read, damaged, or too large.</exception>
-    public static unsafe PictureHeader Read(ReadOnlyMemory<byte> bytes, ImagingLimits limits, string field = "input.image")
+    public static PictureHeader Read(ReadOnlyMemory<byte> bytes, ImagingLimits limits, string field = "input.image")
     {
         var format = CheckBytes(bytes.Span, limits, field);
-        using var pin = bytes.Pin();
-        using var image = PictureLoader.Open((byte*)pin.Pointer, bytes.Length, format, sequential: true, shrink: 1, field);
-        return Check(image, format, limits, field);
+        return Read(new PictureLoader(bytes, format, field), limits);
+    }
+
+    internal static PictureHeader Read(in PictureLoader loader, ImagingLimits limits)
+    {
+        using var image = loader.Open(sequential: true, shrink: 1, out var source);
+        using (source)
+        {
+            return Check(image, loader.Format, limits, loader.Field);
+        }
     }
 
     internal static PictureFormat CheckBytes(ReadOnlySpan<byte> bytes, ImagingLimits limits, string field)
@@ -43,10 +50,10 @@ public sealed record PictureHeader(PictureFormat Format, int Width, int Height, 
             ?? throw new InputException(field, "this is no picture that can be read; send JPEG, PNG, WebP, AVIF, GIF or TIFF", InputErrorCode.UnsupportedMediaType);
     }
 
-    internal static PictureHeader Check(VipsImage image, PictureFormat format, ImagingLimits limits, string field)
+    private static PictureHeader Check(Image image, PictureFormat format, ImagingLimits limits, string field)
     {
         var header = new PictureHeader(
-            format, VipsNative.Width(image), VipsNative.Height(image), Math.Max(1, VipsNative.Pages(image)), Math.Clamp(VipsNative.Orientation(image), 1, 8));
+            format, image.Width, image.Height, Math.Max(1, Number(image, "n-pages")), Math.Clamp(Number(image, "orientation"), 1, 8));
         if (header.Width > limits.MaxSide || header.Height > limits.MaxSide)
         {
             throw new InputException(field, $"the picture is {header.Width}×{header.Height}; no side may be longer than {limits.MaxSide} pixels", InputErrorCode.TooLarge);
@@ -68,4 +75,6 @@ public sealed record PictureHeader(PictureFormat Format, int Width, int Height, 
 
         return header;
     }
+
+    private static int Number(Image image, string field) => image.Contains(field) && image.Get(field) is int number ? number : 1;
 }

@@ -1,39 +1,55 @@
+using System.Runtime.InteropServices;
 using Myelin.Inference.Imaging.Vips;
 using Myelin.Inference.Tasks;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
 /// <summary>Opens bytes with the one loader that their first bytes name. Opening reads the header; pixels come later.</summary>
-internal static unsafe class PictureLoader
+/// <param name="bytes">The encoded picture.</param>
+/// <param name="format">Chooses the loader.</param>
+/// <param name="field">For the error.</param>
+internal readonly struct PictureLoader(ReadOnlyMemory<byte> bytes, PictureFormat format, string field)
 {
-    private const string FailOn = "fail_on";
-    private const string Access = "access";
+    // libvips reads the array itself where the bytes are one; a part of one is copied.
+    private readonly byte[] _bytes = MemoryMarshal.TryGetArray(bytes, out var part) && part.Array!.Length == part.Count ? part.Array : bytes.ToArray();
 
-    /// <param name="bytes">Stay pinned for as long as the image lives.</param>
-    /// <param name="length">Count of <paramref name="bytes"/>.</param>
-    /// <param name="format">Chooses the loader.</param>
+    public PictureFormat Format => format;
+
+    public string Field => @field;
+
+    /// <summary>The caller disposes the image first, then the source.</summary>
     /// <param name="sequential">Rows are read once from the top: streams. False decodes into memory on first use.</param>
     /// <param name="shrink">1, 2, 4 or 8: a JPEG is decoded at this fraction, at little more than that fraction of the cost.</param>
-    /// <param name="field">For the error.</param>
-    public static VipsImage Open(byte* bytes, int length, PictureFormat format, bool sequential, int shrink, string field)
+    /// <param name="source">Keeps the bytes where they are for as long as the image lives.</param>
+    public Image Open(bool sequential, int shrink, out Source source)
     {
         VipsLibrary.Initialise();
-        const int fail = VipsNative.FailOnError;
-        var access = sequential ? VipsNative.Sequential : 0;
-        var size = (nuint)length;
-        VipsImage image;
-        var code = format switch
+        var access = sequential ? Enums.Access.Sequential : Enums.Access.Random;
+        var opened = source = Source.NewFromMemory(_bytes);
+        try
         {
-            PictureFormat.Jpeg => VipsNative.LoadJpeg(bytes, size, out image, FailOn, fail, Access, access, "shrink", shrink, 0),
-            PictureFormat.Png => VipsNative.LoadPng(bytes, size, out image, FailOn, fail, Access, access, 0),
-            PictureFormat.WebP => VipsNative.LoadWebP(bytes, size, out image, FailOn, fail, Access, access, 0),
-            PictureFormat.Avif => VipsNative.LoadHeif(bytes, size, out image, FailOn, fail, Access, access, 0),
-            PictureFormat.Gif => VipsNative.LoadGif(bytes, size, out image, FailOn, fail, Access, access, 0),
-            _ => VipsNative.LoadTiff(bytes, size, out image, FailOn, fail, Access, access, 0),
-        };
-        return code == 0 ? image : throw Damaged(format, field);
+            return format switch
+            {
+                PictureFormat.Jpeg => Image.JpegloadSource(opened, shrink: shrink, access: access, failOn: Enums.FailOn.Error),
+                PictureFormat.Png => Image.PngloadSource(opened, access: access, failOn: Enums.FailOn.Error),
+                PictureFormat.WebP => Image.WebploadSource(opened, access: access, failOn: Enums.FailOn.Error),
+                PictureFormat.Avif => Image.HeifloadSource(opened, access: access, failOn: Enums.FailOn.Error),
+                PictureFormat.Gif => Image.GifloadSource(opened, access: access, failOn: Enums.FailOn.Error),
+                _ => Image.TiffloadSource(opened, access: access, failOn: Enums.FailOn.Error),
+            };
+        }
+        catch (VipsException)
+        {
+            opened.Dispose();
+            throw Damaged();
+        }
     }
 
-    public static InputException Damaged(PictureFormat format, string field) =>
-        new(field, $"the {format.ToString().ToUpperInvariant()} picture is damaged or incomplete: {VipsLibrary.TakeError()}");
+    /// <summary>The exception's own words are not shown: they may be another picture's.</summary>
+    public InputException Damaged()
+    {
+        var cause = DamageReport.Of(_bytes, format);
+        return new(field, $"the {format.ToString().ToUpperInvariant()} picture is damaged or incomplete" + (cause is null ? "" : ": " + cause));
+    }
 }

@@ -1,5 +1,6 @@
 using Myelin.Inference.Imaging.Vips;
 using Myelin.Inference.Tasks;
+using NetVips;
 
 namespace Myelin.Inference.Imaging;
 
@@ -14,7 +15,7 @@ internal static class PictureScaler
     /// or cut it shares the picture's pixels.
     /// </summary>
     /// <exception cref="InputException">The picture is so narrow that a crop of it would be scaled beyond all measure.</exception>
-    public static unsafe ScaledPixels Scale(Picture picture, PictureFit fit, int targetWidth, int targetHeight)
+    public static ScaledPixels Scale(Picture picture, PictureFit fit, int targetWidth, int targetHeight)
     {
         var (width, height) = (fit.ScaledWidth, fit.ScaledHeight);
         var window = fit.Window(targetWidth, targetHeight);
@@ -29,23 +30,20 @@ internal static class PictureScaler
             throw new InputException("input.image", $"the picture of {picture.OriginalWidth}×{picture.OriginalHeight} is too narrow for this model; cut it to what matters");
         }
 
-        using var pin = picture.Pixels.Pin();
-        using var raw = VipsNative.FromMemory((byte*)pin.Pointer, (nuint)picture.Pixels.Length, picture.Width, picture.Height, 3, VipsNative.FormatUChar);
-        using var image = PictureEncoder.Checked(VipsNative.Copy(raw, out var copy, "interpretation", VipsNative.InterpretationSRgb, 0), copy);
-        using var scaled = PictureEncoder.Checked(
-            VipsNative.Thumbnail(image, out var result, width, "height", height, "size", VipsNative.SizeForce, "no_rotate", 1, 0), result);
-
-        // Lazy: only what the window needs is computed.
-        using var cut = whole ? null : PictureEncoder.Checked(
-            VipsNative.ExtractArea(scaled, out var part, window.X - fit.OffsetX, window.Y - fit.OffsetY, window.Width, window.Height, 0), part);
-        var pixels = VipsNative.WriteToMemory(cut ?? scaled, out var length);
-        if (pixels == null)
+        try
         {
-            throw new InvalidOperationException("scaling failed: " + VipsLibrary.TakeError());
-        }
+            using var image = PictureEncoder.View(picture.Pixels, picture.Width, picture.Height);
+            using var scaled = image.ThumbnailImage(width, height: height, size: Enums.Size.Force, noRotate: true);
 
-        var buffer = new VipsBuffer(pixels, checked((int)length));
-        return new ScaledPixels(buffer.Memory, buffer);
+            // Lazy: only what the window needs is computed.
+            using var cut = whole ? null : scaled.ExtractArea(window.X - fit.OffsetX, window.Y - fit.OffsetY, window.Width, window.Height);
+            var buffer = VipsBuffer.Compute(cut ?? scaled);
+            return new ScaledPixels(buffer.Memory, buffer);
+        }
+        catch (VipsException)
+        {
+            throw VipsLibrary.Fault("scaling");
+        }
     }
 }
 

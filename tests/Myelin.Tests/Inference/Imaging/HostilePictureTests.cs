@@ -64,6 +64,41 @@ public class HostilePictureTests
         error.Message.ShouldContain("damaged or incomplete");
     }
 
+    /// <summary>libvips has one buffer of errors for the process: what it holds may be another picture's, or cut off.</summary>
+    [Fact]
+    public async Task Decode_SixteenBrokenPicturesAtOnce_EachIsToldItsOwnCause()
+    {
+        string[] kinds = ["jpeg", "png", "webp", "gif", "tiff", "heif"];
+        (string File, string Kind)[] files =
+        [
+            ("rgb.jpg", "jpeg"), ("cmyk.jpg", "jpeg"), ("rgb.png", "png"), ("rgba16.png", "png"), ("rgb.webp", "webp"), ("palette.gif", "gif"), ("rgb.tif", "tiff"), ("rgb.avif", "heif"),
+        ];
+        var broken = files.SelectMany(f => new[] { 0.4, 0.7 }.Select(part => (f.Kind, Bytes: Scene.Read(f.File)[..(int)(Scene.Read(f.File).Length * part)]))).ToArray();
+        broken.Length.ShouldBe(16);
+        var alone = broken.Select(b => Cause(b.Bytes)).ToArray();
+        for (var index = 0; index < broken.Length; index++)
+        {
+            alone[index].ShouldContain("damaged or incomplete: ", Case.Sensitive, broken[index].Kind);
+            kinds.Where(k => k != broken[index].Kind && alone[index].Contains(k, StringComparison.OrdinalIgnoreCase)).ShouldBeEmpty(alone[index]);
+        }
+
+        using var start = new Barrier(broken.Length);
+        var told = await Task.WhenAll(broken.Select(picture => Task.Factory.StartNew(
+            () =>
+            {
+                start.SignalAndWait(TestContext.Current.CancellationToken);
+                return Enumerable.Range(0, 40).Select(_ => Cause(picture.Bytes)).Distinct().ToArray();
+            },
+            TestContext.Current.CancellationToken,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default)));
+
+        told.ShouldAllBe(causes => causes.Length == 1);
+        told.Select(causes => causes[0]).ShouldBe(alone);
+
+        static string Cause(byte[] bytes) => Should.Throw<InputException>(() => Picture.Decode(bytes, new ImagingLimits()).Dispose()).Message;
+    }
+
     [Theory]
     [InlineData("rgb.png")]
     [InlineData("rgb.jpg")]
