@@ -24,8 +24,6 @@ public sealed record ModelDefinition
     /// <summary>Absolute path of the revision's folder with the weights.</summary>
     public required string Folder { get; init; }
 
-    public string Runtime { get; init; } = "onnx";
-
     public string? Description { get; init; }
 
     public string? Licence { get; init; }
@@ -34,7 +32,7 @@ public sealed record ModelDefinition
 
     public ModelInstances Instances { get; init; } = new();
 
-    /// <summary>Null unless <see cref="Runtime"/> is <c>sidecar</c>.</summary>
+    /// <summary>Null where the worker itself executes the model.</summary>
     public ModelSidecar? Sidecar { get; init; }
 
     /// <summary>The whole YAML as JSON.</summary>

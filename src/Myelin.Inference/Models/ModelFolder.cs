@@ -101,7 +101,6 @@ public static partial class ModelFolder
             ModelFolder = folder,
             Folder = folder,
             Task = ReadTask(reader, sidecar),
-            Runtime = sidecar is null ? runtime : "sidecar",
             Description = reader.Text("description"),
             Licence = reader.Text("licence"),
             Source = reader.Text("source"),

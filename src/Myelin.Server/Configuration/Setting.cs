@@ -24,6 +24,8 @@ internal sealed class Setting
         Choices = path[^1].GetCustomAttribute<AllowedValuesAttribute>()?.Values.Cast<string>().ToArray();
     }
 
+    public PropertyInfo Property => _path[^1];
+
     public string Key { get; }
 
     public string Environment { get; }

@@ -47,6 +47,31 @@ public sealed class HostileValueTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("--urls", "http://0.0.0.0:8080")]
+    [InlineData("--urls", "http://*:8080, http://[::1]:8081;http://localhost:8082")]
+    [InlineData("--urls", "http://unix:/run/myelin.sock")]
+    [InlineData("--bus-kafka-bootstrap", "kafka_1:9092, 10.0.0.1:9092,[::1]:9092,b-1.cluster.example.com:9094")]
+    [InlineData("--telemetry-otlp-endpoint", "grpc://collector:4317")]
+    [InlineData("--telemetry-otlp-endpoint", "http://127.0.0.1:4318/v1/traces")]
+    [InlineData("--artifacts-s3-endpoint", "http://minio_1:9000")]
+    [InlineData("--artifacts-s3-region", "garage")]
+    [InlineData("--allowed-hosts", "myelin.example.com models, 10.0.0.7")]
+    [InlineData("--allowed-origins", "https://example.com,http://localhost:3000")]
+    [InlineData("--input-url-hosts", "*")]
+    [InlineData("--worker-listen", "http://127.0.0.1:8081")]
+    [InlineData("--worker-address", "http://gpu-1:8081/")]
+    [InlineData("--storage-connection", "Host=a,b;Username=u;Password=p=q;Database=d;SSL Mode=Require")]
+    [InlineData("--jobs-retention", "3000d")]
+    [InlineData("--jobs-retry-delay", "0s")]
+    public void Read_OrdinaryValue_IsTaken(string flag, string value)
+    {
+        var (options, errors) = OptionsReader.Read([flag, value], _ => null);
+
+        string[] all = [.. errors, .. MyelinServer.Errors(options)];
+        all.ShouldBeEmpty();
+    }
+
     /// <summary>A number or a time without bounds is an accident that waits: zero timeouts, negative limits, years that overflow.</summary>
     [Fact]
     public void Settings_NumbersAndTimes_HaveBounds()

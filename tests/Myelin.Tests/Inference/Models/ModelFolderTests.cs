@@ -58,7 +58,6 @@ public class ModelFolderTests
 
         var definition = ModelFolder.Load(Path.Combine(folder.Path, "m")).Single();
 
-        definition.Runtime.ShouldBe("sidecar");
         definition.Sidecar!.Transport.ShouldBe(transport);
     }
 
