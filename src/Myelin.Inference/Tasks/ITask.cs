@@ -12,6 +12,9 @@ public interface ITask : IAsyncDisposable
     /// <exception cref="Runtimes.RuntimeException">The runtime failed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellationToken"/> was cancelled.</exception>
     Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken);
+
+    /// <summary>What a call with this input takes. Reads parameters and headers only; input that is wrong counts as nothing, the call refuses it.</summary>
+    MemoryNeed MemoryOf(TaskInput input) => default;
 }
 
 /// <summary>Everything a task reads. Parameters have been checked against the task's contract; defaults are filled in by the task.</summary>

@@ -14,6 +14,8 @@ internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, IT
     public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>
         task.RunAsync(input, progress, cancellationToken);
 
+    public MemoryNeed MemoryOf(TaskInput input) => task.MemoryOf(input);
+
     public async ValueTask DisposeAsync()
     {
         await task.DisposeAsync().ConfigureAwait(false);

@@ -225,7 +225,7 @@ internal sealed record RuntimeOptions
     [Range(0, 1024)]
     public int IntraOpThreads { get; init; } = 1;
 
-    [Description("Bytes of models kept loaded; the least recently used beyond that are unloaded when idle.")]
+    [Description("Bytes for the models kept loaded and the calls under way. Idle models make way, the longest unused first; a call that does not fit now waits, one that never could is refused.")]
     public long MemoryBudget { get; init; } = 4L << 30;
 
     [Description("Another libonnxruntime.so, such as a CUDA build.")]

@@ -88,8 +88,8 @@ internal static class A1111Endpoints
             ["negative_prompt"] = chosen["negativePrompt"]?.DeepClone(),
             ["seed"] = pictures.Count > 0 ? pictures[0].Seed : null,
             ["all_seeds"] = new JsonArray([.. pictures.Select(p => (JsonNode)p.Seed)]),
-            ["width"] = chosen["width"]?.DeepClone(),
-            ["height"] = chosen["height"]?.DeepClone(),
+            ["width"] = (chosen["outputWidth"] ?? chosen["width"])?.DeepClone(),
+            ["height"] = (chosen["outputHeight"] ?? chosen["height"])?.DeepClone(),
             ["sampler_name"] = A1111Samplers.Theirs(chosen["sampler"]?.GetValue<string>() ?? ""),
             ["cfg_scale"] = chosen["guidance"]?.DeepClone(),
             ["steps"] = chosen["steps"]?.DeepClone(),
@@ -97,6 +97,11 @@ internal static class A1111Endpoints
             ["sd_model_name"] = job.Model,
             ["job_timestamp"] = job.CreatedAt.ToString("yyyyMMddHHmmss", CultureInfo.InvariantCulture),
         };
+        if (ImageJobs.Notice(job) is { } notice)
+        {
+            info["notice"] = notice;
+        }
+
         return Json(new JsonObject
         {
             ["images"] = new JsonArray([.. request.SendImages ? pictures.Select(p => (JsonNode)Convert.ToBase64String(p.Png.Span)) : []]),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Myelin.Inference.Imaging;
@@ -25,6 +26,7 @@ internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, Jo
     public async Task<(JobRecord? Job, ProblemResult? Problem)> SubmitAsync(
         HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmissionPart> pictures, IdempotencyKey? idempotencyKey)
     {
+        Fit(model.Contract!, parameters);
         using var draft = new SubmissionDraft { Model = model.Name, Parameters = JsonSerializer.SerializeToUtf8Bytes(parameters, JsonContext.Default.JsonObject) };
         draft.Parts.AddRange(pictures);
         var (submission, refusal) = await check.CheckAsync(draft, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
@@ -94,6 +96,37 @@ internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, Jo
     /// <summary>The problem of a wait that a shutdown ended.</summary>
     public static ProblemResult Stopping(string id) => new(
         Problems.Of(ProblemTypes.ShuttingDown, $"the server is going down; job {id} goes on after the restart: GET /v1/jobs/{id}"), TimeSpan.FromSeconds(5));
+
+    /// <summary>What the caller should know of a finished job's pictures, such as that they were enlarged; null for nothing.</summary>
+    public static string? Notice(JobRecord job)
+    {
+        using var result = JsonDocument.Parse(job.Result!.Value);
+        return result.RootElement.TryGetProperty("notice", out var notice) ? notice.GetString() : null;
+    }
+
+    /// <summary>
+    /// Clients of these APIs ask for the sizes of large networks unless told otherwise. What is beyond this one's becomes
+    /// the size to hand out: the network makes its own, and the picture is enlarged. All else is the contract's to refuse.
+    /// </summary>
+    private static void Fit(TaskContract contract, JsonObject parameters)
+    {
+        var (width, height) = (Side("width"), Side("height"));
+        if ((width.IsBeyond || height.IsBeyond) && contract.Parameters.Any(p => p.Name == "outputWidth"))
+        {
+            (parameters["outputWidth"], parameters["outputHeight"]) = (width.Asked, height.Asked);
+            parameters.Remove("width");
+            parameters.Remove("height");
+        }
+
+        (JsonNode? Asked, bool IsBeyond) Side(string name)
+        {
+            var spec = contract.Parameters.FirstOrDefault(p => p.Name == name);
+            var given = parameters[name];
+            return given?.GetValueKind() == JsonValueKind.Number
+                ? (given.DeepClone(), double.Parse(given.ToJsonString(), CultureInfo.InvariantCulture) > spec?.Maximum)
+                : (spec?.Default is { } otherwise ? JsonNode.Parse(otherwise.GetRawText()) : null, false);
+        }
+    }
 
     /// <summary>Checks the header of a base64 picture, with or without a <c>data:</c> prefix; null with the cure when it cannot be used.</summary>
     public SubmissionPart? Picture(string part, string base64, out string? wrong)

@@ -74,6 +74,11 @@ internal static class OpenAiEndpoints
         json.WriteString("output_format", request.FormatName);
         json.WriteString("size", request.Size);
         json.WriteString("quality", "auto");
+        if (ImageJobs.Notice(job) is { } notice)
+        {
+            json.WriteString("notice", notice);
+        }
+
         json.WriteStartArray("data");
         foreach (var picture in pictures)
         {

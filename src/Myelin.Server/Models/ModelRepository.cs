@@ -61,7 +61,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             {
                 if (cold)
                 {
-                    KeepBudget();
+                    MakeRoom(options.Runtime.MemoryBudget);
                 }
 
                 return lease;
@@ -69,6 +69,24 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         }
 
         throw new ModelException([new ModelError(name, "", "is no longer in the repository; GET /v1/models lists what is")]);
+    }
+
+    /// <summary>Unloads idle models, the longest unused first, until the rest takes at most <paramref name="limit"/> bytes or none is idle.</summary>
+    /// <returns>What the loaded ones take.</returns>
+    public long MakeRoom(long limit)
+    {
+        var loaded = _slots.Values.Where(s => s.Loaded).OrderByDescending(s => s.Idle).ToList();
+        var total = loaded.Sum(s => s.Bytes);
+        foreach (var slot in loaded.TakeWhile(_ => total > limit))
+        {
+            if (slot.TryUnload())
+            {
+                total -= slot.Bytes;
+                LogUnloaded(log, slot.Entry.Name);
+            }
+        }
+
+        return total;
     }
 
     /// <summary>
@@ -159,7 +177,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 
             current.Retire();
             LogReplaced(log, name, fresh.Entry.Definition!.Revision);
-            KeepBudget();
+            MakeRoom(options.Runtime.MemoryBudget);
         }
         catch (ModelException e)
         {
@@ -177,30 +195,11 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         try
         {
             using var lease = await slot.AcquireAsync(cancellationToken);
-            KeepBudget();
+            MakeRoom(options.Runtime.MemoryBudget);
         }
         catch (ModelException e)
         {
             LogBroken(log, slot.Entry.Name, e.Message);
-        }
-    }
-
-    private void KeepBudget()
-    {
-        var loaded = _slots.Values.Where(s => s.Loaded).OrderByDescending(s => s.Idle).ToList();
-        var total = loaded.Sum(s => s.Bytes);
-        foreach (var slot in loaded)
-        {
-            if (total <= options.Runtime.MemoryBudget)
-            {
-                return;
-            }
-
-            if (slot.TryUnload())
-            {
-                total -= slot.Bytes;
-                LogUnloaded(log, slot.Entry.Name);
-            }
         }
     }
 

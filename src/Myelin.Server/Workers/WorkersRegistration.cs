@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
@@ -15,7 +16,9 @@ internal static class WorkersRegistration
         services.AddSingleton(p => new JobQueue(PriorityWeights.TryParse(p.GetRequiredService<MyelinOptions>().Jobs.Weights)!, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RunningJobs>();
         services.AddHostedService<JobListener>();
-        services.AddSingleton<AcquireTask>(p => p.GetRequiredService<ModelRepository>().AcquireAsync);
+        services.AddSingleton(p => new CallMemory(
+            p.GetRequiredService<ModelRepository>().MakeRoom, p.GetRequiredService<MyelinOptions>().Runtime.MemoryBudget, p.GetRequiredService<IMeterFactory>()));
+        services.AddSingleton<AcquireTask>(p => p.GetRequiredService<CallMemory>().Admitting(p.GetRequiredService<ModelRepository>().AcquireAsync));
         services.AddSingleton<RunsModel>(p =>
             StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
         services.AddSingleton<ReloadModel>(p => p.GetService<ModelRepository>() is { } models ? name => models.Reload(name) : static _ => { });

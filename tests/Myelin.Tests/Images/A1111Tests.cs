@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
+using Myelin.Inference.Imaging;
 using Myelin.Server.Jobs;
 using Myelin.Testing;
 using Shouldly;
@@ -36,6 +37,19 @@ public sealed class A1111Tests(TinyDiffusion tiny) : IClassFixture<TinyDiffusion
         info["all_seeds"]!.AsArray().Count.ShouldBe(2);
         info["sampler_name"]!.GetValue<string>().ShouldBe("Euler a");
         info["steps"]!.GetValue<int>().ShouldBe(2);
+    }
+
+    /// <summary>The size that these clients send unless told otherwise is far beyond this network.</summary>
+    [Fact]
+    public async Task TextToImage_LargerThanTheNetwork_IsMadeSmallerAndEnlarged()
+    {
+        var answer = await PostAsync("/sdapi/v1/txt2img", new { prompt = "apple", steps = 1, width = 512, height = 512 });
+
+        using var picture = Picture.Decode(Convert.FromBase64String(answer["images"]![0]!.GetValue<string>()), new ImagingLimits());
+        (picture.Width, picture.Height).ShouldBe((512, 512));
+        var info = JsonNode.Parse(answer["info"]!.GetValue<string>())!;
+        info["width"]!.GetValue<int>().ShouldBe(512);
+        info["notice"]!.GetValue<string>().ShouldContain("64×64");
     }
 
     [Fact]
@@ -100,7 +114,7 @@ public sealed class A1111Tests(TinyDiffusion tiny) : IClassFixture<TinyDiffusion
     public async Task Interrupt_WhileItRuns_EndsTheCallWithoutPictures()
     {
         var server = tiny.Require();
-        var call = server.Http.PostAsJsonAsync("/sdapi/v1/txt2img", new { prompt = "long", steps = 150, width = 256, height = 256, batch_size = 4 }, TestContext.Current.CancellationToken);
+        var call = server.Http.PostAsJsonAsync("/sdapi/v1/txt2img", new { prompt = "long", steps = 150, width = 128, height = 128, batch_size = 8 }, TestContext.Current.CancellationToken);
         JsonNode progress;
         do
         {

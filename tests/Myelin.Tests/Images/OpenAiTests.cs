@@ -24,6 +24,8 @@ public sealed class OpenAiTests(TinyDiffusion tiny) : IClassFixture<TinyDiffusio
         events[^1].ShouldBe("image_generation.completed");
         events[..^1].ShouldAllBe(e => e == "image_generation.partial_image");
         events.Count.ShouldBeLessThanOrEqualTo(3);
+        (seen["large"]!["width"]!.GetValue<int>(), seen["large"]!["height"]!.GetValue<int>()).ShouldBe((1536, 1024));
+        seen["large"]!["notice"]!.GetValue<string>().ShouldContain("80×64");
         seen["error"]!["status"]!.GetValue<int>().ShouldBe(400);
         seen["error"]!["type"]!.GetValue<string>().ShouldBe("invalid_request_error");
         seen["error"]!["param"]!.GetValue<string>().ShouldBe("width");

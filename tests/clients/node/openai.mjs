@@ -22,6 +22,11 @@ seen.same = Buffer.from(await (await fetch(again.data[0].url)).arrayBuffer()).to
 const jpeg = await client.images.generate({ model, prompt: 'a red apple', output_format: 'jpeg', size: '64x64', steps: 2 })
 seen.jpeg = Buffer.from(jpeg.data[0].b64_json, 'base64').subarray(0, 2).toString('hex')
 
+// Such sizes are what clients ask for by default; this network makes far smaller ones.
+const large = await client.images.generate({ model, prompt: 'a red apple', size: '1536x1024', steps: 1 })
+const header = Buffer.from(large.data[0].b64_json, 'base64')
+seen.large = { width: header.readUInt32BE(16), height: header.readUInt32BE(20), notice: large.notice }
+
 seen.events = []
 const stream = await client.images.generate({ model, prompt: 'a red apple', stream: true, partial_images: 2, size: '64x64', steps: 8 })
 for await (const event of stream) {

@@ -5,7 +5,7 @@ namespace Myelin.Inference.Runtimes.Onnx;
 
 /// <summary>
 /// An output as the runtime allocated it, seen as <see cref="Memory{T}"/> without a copy. Disposing gives the buffer
-/// back to the runtime's arena; who still holds the memory then gets an exception, not freed bytes.
+/// back to the runtime; who still holds the memory then gets an exception, not freed bytes.
 /// </summary>
 internal sealed unsafe class NativeTensorMemory : MemoryManager<byte>
 {

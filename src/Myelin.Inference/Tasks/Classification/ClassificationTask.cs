@@ -51,6 +51,9 @@ internal sealed class ClassificationTask(
         return new TaskResult(TaskJson.Object(json => Write(json, picture, classes, timings)), artifacts);
     }
 
+    /// <summary>The decoded picture, and what is drawn on it.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) => ImageFile.Memory(input, limits, bytesPerPixel: 7);
+
     public ValueTask DisposeAsync() => runtime.DisposeAsync();
 
     private static TaskContract Contract(ModelDefinition definition)

@@ -62,6 +62,9 @@ internal sealed class DetectionTask : ITask
         return new TaskResult(TaskJson.Object(json => Write(json, picture, found, timings)), artifacts);
     }
 
+    /// <summary>The decoded picture, and what is drawn on it.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) => ImageFile.Memory(input, _limits, bytesPerPixel: 7);
+
     public ValueTask DisposeAsync() => _runtime.DisposeAsync();
 
     private static TaskContract Contract(ModelDefinition definition)

@@ -18,6 +18,11 @@ internal static class GenerationText
 
         text.Append(CultureInfo.InvariantCulture, $"\nSteps: {request.Steps}, Sampler: {SamplerNames.A1111(request.Sampler)}, CFG scale: {request.Guidance}, ");
         text.Append(CultureInfo.InvariantCulture, $"Seed: {request.Seed}, Size: {request.Width}x{request.Height}, Model: {model}");
+        if (request.Resized)
+        {
+            text.Append(CultureInfo.InvariantCulture, $", Hires resize: {request.Output.Width}x{request.Output.Height}");
+        }
+
         if (request.Image is not null)
         {
             text.Append(CultureInfo.InvariantCulture, $", Denoising strength: {request.Strength}");

@@ -11,6 +11,12 @@ internal static class TextToImageContract
     /// <summary>The largest whole number that every JSON client keeps exact.</summary>
     public const double LargestSeed = 9007199254740991;
 
+    /// <summary>Longest side of a picture that is handed out, pixels.</summary>
+    private const int LargestOutput = 2048;
+
+    /// <summary>Beyond twice its own size a network repeats itself, and attention takes 16 times the memory.</summary>
+    private const int Growth = 2;
+
     public static TaskContract For(ModelDefinition definition)
     {
         var settings = TaskLoader.Bind(definition, TextToImageSettings.Bind);
@@ -28,9 +34,9 @@ internal static class TextToImageContract
     {
         var multiple = folder?.PixelMultiple ?? 8;
         var (width, height) = DefaultSize(settings, folder);
-        var least = RoundUp(Math.Min(settings.MinSize, Math.Min(width, height)), multiple);
+        var least = Least(settings, folder);
         ModelParameter Side(string name, int otherwise) =>
-            ParameterSpecs.Integer(name, $"Pixels; a multiple of {multiple}. With a picture: the picture's {name}", least, settings.MaxSize, otherwise) with { MultipleOf = multiple };
+            ParameterSpecs.Integer(name, $"Pixels; a multiple of {multiple}. With a picture: the picture's {name}", least, Largest(settings, folder), otherwise) with { MultipleOf = multiple };
 
         return new TaskContract(
             TaskNames.TextToImage,
@@ -47,6 +53,8 @@ internal static class TextToImageContract
                 new ModelParameter("seed", "integer", "The same seed gives the same pictures; −1 or none picks one") { Minimum = -1, Maximum = LargestSeed },
                 Side("width", width),
                 Side("height", height),
+                Output("outputWidth", "Pixels of the picture that is handed out, together with outputHeight; where width and height are not given the network makes its own size in these proportions"),
+                Output("outputHeight", "See outputWidth"),
                 ParameterSpecs.Integer("count", "Pictures", 1, settings.MaxCount, 1),
                 new ModelParameter("strength", "number", "How much of a given picture is made anew, 0 to 1; 0.8 unless given, with a mask 1") { Minimum = 0, Maximum = 1 },
             ]);
@@ -64,9 +72,45 @@ internal static class TextToImageContract
     public static string DefaultSampler(TextToImageSettings settings, DiffusionFolder? folder) =>
         settings.Sampler ?? (folder is null ? "euler" : SamplerNames.NameOf(folder.Scheduler));
 
-    public static (int Width, int Height) DefaultSize(TextToImageSettings settings, DiffusionFolder? folder) => (
-        settings.Width ?? Math.Min((folder?.SampleSize.Width ?? 64) * (folder?.Latent.Factor ?? 8), settings.MaxSize),
-        settings.Height ?? Math.Min((folder?.SampleSize.Height ?? 64) * (folder?.Latent.Factor ?? 8), settings.MaxSize));
+    public static (int Width, int Height) DefaultSize(TextToImageSettings settings, DiffusionFolder? folder)
+    {
+        var (width, height) = OwnSize(folder);
+        var most = settings.MaxSize ?? int.MaxValue;
+        return (settings.Width ?? Math.Min(width, most), settings.Height ?? Math.Min(height, most));
+    }
+
+    /// <summary>Longest side that the network makes.</summary>
+    public static int Largest(TextToImageSettings settings, DiffusionFolder? folder)
+    {
+        var (width, height) = OwnSize(folder);
+        return settings.MaxSize ?? Math.Max(folder is null ? LargestOutput : Math.Min(Growth * Math.Max(width, height), LargestOutput), Math.Max(settings.Width ?? 0, settings.Height ?? 0));
+    }
+
+    /// <summary>
+    /// The size that the network makes for a picture of other dimensions: as many pixels as its default size has, in the
+    /// picture's proportions as nearly as its steps and limits allow.
+    /// </summary>
+    public static (int Width, int Height) SizeFor(TextToImageSettings settings, DiffusionFolder folder, int outputWidth, int outputHeight)
+    {
+        var (width, height) = DefaultSize(settings, folder);
+        var (least, most, multiple) = (Least(settings, folder), Largest(settings, folder) / folder.PixelMultiple * folder.PixelMultiple, folder.PixelMultiple);
+        var scale = Math.Sqrt((double)width * height / outputWidth / outputHeight);
+        return (Side(outputWidth), Side(outputHeight));
+
+        int Side(int side) => Math.Clamp((int)Math.Round(side * scale / multiple) * multiple, least, Math.Max(least, most));
+    }
+
+    private static (int Width, int Height) OwnSize(DiffusionFolder? folder) =>
+        ((folder?.SampleSize.Width ?? 64) * (folder?.Latent.Factor ?? 8), (folder?.SampleSize.Height ?? 64) * (folder?.Latent.Factor ?? 8));
+
+    private static int Least(TextToImageSettings settings, DiffusionFolder? folder)
+    {
+        var (width, height) = DefaultSize(settings, folder);
+        return RoundUp(Math.Min(settings.MinSize, Math.Min(width, height)), folder?.PixelMultiple ?? 8);
+    }
+
+    private static ModelParameter Output(string name, string description) =>
+        new(name, "integer", description) { Minimum = 8, Maximum = LargestOutput };
 
     public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 

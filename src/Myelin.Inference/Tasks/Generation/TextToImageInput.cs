@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Tasks.Generation.Pipeline;
+using Myelin.Inference.Tasks.Images;
 
 namespace Myelin.Inference.Tasks.Generation;
 
@@ -18,7 +19,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
         var parameters = new Parameters(input.Parameters);
         using var picture = Decode(input, "image", null);
         using var mask = Decode(input, "mask", picture);
-        var (width, height) = Size(input.Parameters, picture);
+        var (width, height) = Size(input.Parameters, picture is null ? null : (picture.Width, picture.Height));
         var request = new GenerationRequest
         {
             Prompt = Text(input.Parameters, "prompt") ?? "",
@@ -29,6 +30,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
             Seed = GenerationSeed.Of(input.Parameters) ?? GenerationSeed.Pick(),
             Width = width,
             Height = height,
+            Output = Output(input.Parameters) ?? (width, height),
             Count = parameters.Integer("count", 1),
         };
         return picture is null ? request : request with
@@ -37,6 +39,22 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
             Image = RgbPlanes.FromBytes(Scaled(picture, width, height).Span),
             Mask = mask is null ? null : RgbPlanes.Mask(Scaled(mask, width, height).Span),
         };
+    }
+
+    /// <summary>Estimated; nothing for input that will be refused.</summary>
+    public MemoryNeed MemoryOf(TaskInput input)
+    {
+        if (TaskContracts.Check(contract, input.Parameters).Count > 0 || IsHalf(input.Parameters))
+        {
+            return default;
+        }
+
+        var (width, height) = Size(input.Parameters, ImageFile.Size(input, limits));
+        var guided = folder.GuidanceWidth is null && new Parameters(input.Parameters).Number("guidance", TextToImageContract.DefaultGuidance(settings, folder)) > 1;
+        var (ownWidth, ownHeight) = TextToImageContract.DefaultSize(settings, folder);
+        return new MemoryNeed(
+            GenerationMemory.Of(folder, width, height, guided), "parameters.width",
+            $"Ask for a smaller picture: the network was made for {ownWidth}×{ownHeight}; outputWidth and outputHeight enlarge it");
     }
 
     private Picture? Decode(TaskInput input, string part, Picture? picture)
@@ -67,14 +85,34 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
         return decoded;
     }
 
-    private (int Width, int Height) Size(JsonElement parameters, Picture? picture)
+    private static bool IsHalf(JsonElement parameters) => Has(parameters, "outputWidth") != Has(parameters, "outputHeight");
+
+    private static bool Has(JsonElement parameters, string name) => parameters.ValueKind == JsonValueKind.Object && parameters.TryGetProperty(name, out _);
+
+    private static (int Width, int Height)? Output(JsonElement parameters)
+    {
+        if (IsHalf(parameters))
+        {
+            throw new InputException("parameters.outputHeight", "outputWidth and outputHeight belong together; give both");
+        }
+
+        var given = new Parameters(parameters);
+        return Has(parameters, "outputWidth") ? (given.Integer("outputWidth", 0), given.Integer("outputHeight", 0)) : null;
+    }
+
+    /// <summary>What the network makes: as asked, else in the proportions of what is handed out or of the picture.</summary>
+    private (int Width, int Height) Size(JsonElement parameters, (int Width, int Height)? picture)
     {
         var given = new Parameters(parameters);
         var (width, height) = TextToImageContract.DefaultSize(settings, folder);
-        if (picture is not null)
+        if (Output(parameters) is var (outputWidth, outputHeight))
         {
-            var shrink = Math.Min(1, (double)settings.MaxSize / Math.Max(picture.Width, picture.Height));
-            (width, height) = (Down(picture.Width * shrink), Down(picture.Height * shrink));
+            (width, height) = TextToImageContract.SizeFor(settings, folder, outputWidth, outputHeight);
+        }
+        else if (picture is var (pictureWidth, pictureHeight))
+        {
+            var shrink = Math.Min(1, (double)TextToImageContract.Largest(settings, folder) / Math.Max(pictureWidth, pictureHeight));
+            (width, height) = (Down(pictureWidth * shrink), Down(pictureHeight * shrink));
         }
 
         return (given.Integer("width", width), given.Integer("height", height));

@@ -22,8 +22,8 @@ internal sealed record TextToImageSettings
     /// <summary>Shortest side, pixels.</summary>
     public int MinSize { get; init; } = 64;
 
-    /// <summary>Longest side, pixels.</summary>
-    public int MaxSize { get; init; } = 2048;
+    /// <summary>Longest side, pixels; null: twice what the network was trained for (<see cref="TextToImageContract.Largest"/>).</summary>
+    public int? MaxSize { get; init; }
 
     public int MaxSteps { get; init; } = 150;
 
@@ -47,7 +47,7 @@ internal sealed record TextToImageSettings
             Height = defaults.Integer("height", 8, 8192),
             Strength = defaults.Number("strength", 0, 1),
             MinSize = limits.Integer("minSize", 8, 8192) ?? otherwise.MinSize,
-            MaxSize = limits.Integer("maxSize", 8, 8192) ?? otherwise.MaxSize,
+            MaxSize = limits.Integer("maxSize", 8, 8192),
             MaxSteps = limits.Integer("maxSteps", 1, 1000) ?? otherwise.MaxSteps,
             MaxCount = limits.Integer("maxCount", 1, 64) ?? otherwise.MaxCount,
             MaxPrompt = limits.Integer("maxPrompt", 1, 100_000) ?? otherwise.MaxPrompt,

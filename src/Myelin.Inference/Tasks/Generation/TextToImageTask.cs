@@ -37,6 +37,8 @@ internal sealed class TextToImageTask(
         return new TaskResult(TaskJson.Object(json => Write(json, request, artifacts, new Times(conditioned, encoding, time.GetElapsedTime(started), meter))), artifacts);
     }
 
+    public MemoryNeed MemoryOf(TaskInput input) => reader.MemoryOf(input);
+
     public ValueTask DisposeAsync() => pipeline.DisposeAsync();
 
     private async Task<float[]> RunAsync(
@@ -55,7 +57,10 @@ internal sealed class TextToImageTask(
 
     private TaskArtifact Encode(GenerationRequest request, int index, float[] pixels)
     {
-        var png = PictureEncoder.Encode(RgbPlanes.ToBytes(pixels), request.Width, request.Height, PictureFormat.Png);
+        using var made = new Picture(request.Width, request.Height, request.Width, request.Height, RgbPlanes.ToBytes(pixels), NoOwner.Instance);
+        var fit = PictureFit.Of(FitMode.Crop, made.Width, made.Height, request.Output.Width, request.Output.Height, centred: true, cropRatio: 1);
+        using var scaled = PictureScaler.Scale(made, fit, request.Output.Width, request.Output.Height);
+        var png = PictureEncoder.Encode(scaled.Pixels, request.Output.Width, request.Output.Height, PictureFormat.Png);
         return new TaskArtifact($"image-{index + 1}.png", "image/png", PngText.Insert(png, "parameters", GenerationText.Of(request, model, index)));
     }
 
@@ -100,8 +105,8 @@ internal sealed class TextToImageTask(
             json.WriteStartObject();
             json.WriteString("artifact", artifact.Name);
             json.WriteNumber("seed", request.Seed);
-            json.WriteNumber("width", request.Width);
-            json.WriteNumber("height", request.Height);
+            json.WriteNumber("width", request.Output.Width);
+            json.WriteNumber("height", request.Output.Height);
             json.WriteEndObject();
         }
 
@@ -115,6 +120,12 @@ internal sealed class TextToImageTask(
         json.WriteNumber("seed", request.Seed);
         json.WriteNumber("width", request.Width);
         json.WriteNumber("height", request.Height);
+        if (request.Resized)
+        {
+            json.WriteNumber("outputWidth", request.Output.Width);
+            json.WriteNumber("outputHeight", request.Output.Height);
+        }
+
         json.WriteNumber("count", request.Count);
         if (request.Image is not null)
         {
@@ -122,7 +133,22 @@ internal sealed class TextToImageTask(
         }
 
         json.WriteEndObject();
+        if (request.Resized)
+        {
+            json.WriteString("notice", $"made at {request.Width}×{request.Height}, the size of this network, and brought to {request.Output.Width}×{request.Output.Height}");
+        }
+
         times.Write(json);
+    }
+
+    /// <summary>The collector's.</summary>
+    private sealed class NoOwner : IDisposable
+    {
+        public static readonly NoOwner Instance = new();
+
+        public void Dispose()
+        {
+        }
     }
 
     private sealed record Times(TimeSpan Conditioned, TimeSpan Encoding, TimeSpan Total, RuntimeMeter Meter)

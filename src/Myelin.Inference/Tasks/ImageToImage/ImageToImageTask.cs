@@ -47,6 +47,9 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
             [new TaskArtifact(name, format.ContentType(), bytes)]);
     }
 
+    /// <summary>The picture, and 16 bytes a pixel of the canvas besides what is encoded.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) => ImageFile.Memory(input, limits, 6 + (22.0 * settings.Scale * settings.Scale));
+
     public ValueTask DisposeAsync() => runtime.DisposeAsync();
 
     private static async Task<ITask> CreateAsync(ModelDefinition definition, IRuntimeSource source, ImagingLimits limits, CancellationToken cancellationToken)

@@ -1,3 +1,5 @@
+using Myelin.Inference.Imaging;
+
 namespace Myelin.Inference.Tasks.Images;
 
 internal static class ImageFile
@@ -7,4 +9,28 @@ internal static class ImageFile
         input.Files.TryGetValue(name, out var file)
             ? file.Bytes
             : throw new InputException($"input.{name}", $"is missing; send the picture as the part '{name}'");
+
+    /// <summary>Width and height by the header, as a person sees the picture; null where it is missing or cannot be read.</summary>
+    public static (int Width, int Height)? Size(TaskInput input, ImagingLimits limits, string name = "image")
+    {
+        if (!input.Files.TryGetValue(name, out var file))
+        {
+            return null;
+        }
+
+        try
+        {
+            var header = PictureHeader.Read(file.Bytes, limits, $"input.{name}");
+            return (header.OrientedWidth, header.OrientedHeight);
+        }
+        catch (InputException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>What a call takes by the pixels of its picture.</summary>
+    public static MemoryNeed Memory(TaskInput input, ImagingLimits limits, double bytesPerPixel) => Size(input, limits) is var (width, height)
+        ? new MemoryNeed((long)(bytesPerPixel * width * height), "input.image", "Send a smaller picture")
+        : default;
 }

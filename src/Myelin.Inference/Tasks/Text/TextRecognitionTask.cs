@@ -63,6 +63,11 @@ internal sealed class TextRecognitionTask : ITask
         return new TaskResult(TaskJson.Object(json => Write(json, picture, regions, timings)), artifacts);
     }
 
+    /// <summary>The decoded picture and what is drawn on it, one strip in the detector, some lines in the reader.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) => ImageFile.Size(input, _limits) is var (width, height)
+        ? new MemoryNeed(_detector.MemoryOf(width, height) + (7L * width * height) + (64 << 20), "input.image", "Send a smaller picture")
+        : default;
+
     public async ValueTask DisposeAsync()
     {
         foreach (var runtime in _runtimes)

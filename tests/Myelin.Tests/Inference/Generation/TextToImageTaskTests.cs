@@ -86,7 +86,7 @@ public sealed class TextToImageTaskTests
     [Fact]
     public async Task Run_LongJob_PreviewsAreSmallJpegsAtMostFourASecond()
     {
-        await using var task = await Generations.LoadAsync("tiny-sd");
+        await using var task = await Generations.LoadAsync("tiny-sd", """{"limits": {"maxSize": 256}}""");
         var started = System.Diagnostics.Stopwatch.StartNew();
         var events = new Events();
         await task.RunAsync(Generations.Input(new { prompt = "x", steps = 60, width = 192, height = 128, sampler = "ddim" }), events, s_token);
@@ -114,6 +114,45 @@ public sealed class TextToImageTaskTests
         chunk.ShouldStartWith("parameters\0");
         chunk.ShouldEndWith($"{prompt}\nNegative prompt: blurry\nSteps: 2, Sampler: Euler a, CFG scale: 7.5, Seed: 7, Size: 64x64, Model: tiny-sd, Version: Myelin");
         Generations.Pixels(result.Artifacts.Single().Bytes).Length.ShouldBe(64 * 64 * 3);
+    }
+
+    [Theory]
+    [InlineData(1024, 1024, 64, 64)]
+    [InlineData(1536, 1024, 80, 64)]
+    [InlineData(2048, 8, 128, 64)]
+    public async Task Run_OutputSize_MakesTheNetworksOwnAndEnlargesIt(int width, int height, int madeWidth, int madeHeight)
+    {
+        await using var task = await Generations.LoadAsync("tiny-sd");
+
+        var result = await task.RunAsync(Generations.Input(new { prompt = "x", steps = 1, outputWidth = width, outputHeight = height }), new Events(), s_token);
+
+        using var picture = Picture.Decode(result.Artifacts.Single().Bytes, new ImagingLimits());
+        (picture.Width, picture.Height).ShouldBe((width, height));
+        using var json = JsonDocument.Parse(result.Json);
+        (json.RootElement.GetProperty("parameters").GetProperty("width").GetInt32(), json.RootElement.GetProperty("parameters").GetProperty("height").GetInt32()).ShouldBe((madeWidth, madeHeight));
+        json.RootElement.GetProperty("images")[0].GetProperty("width").GetInt32().ShouldBe(width);
+        json.RootElement.GetProperty("notice").GetString()!.ShouldContain($"{madeWidth}×{madeHeight}");
+    }
+
+    [Fact]
+    public async Task Contract_NoLimitsGiven_AllowsTwiceTheTrainedSize()
+    {
+        var contract = TaskContracts.For(Generations.Definition(Golden.Folder("tiny-sd")));
+        contract.Parameters.Single(p => p.Name == "width").Maximum.ShouldBe(128);
+
+        await using var task = await Generations.LoadAsync("tiny-sd");
+        (await Should.ThrowAsync<InputException>(() => task.RunAsync(Generations.Input(new { prompt = "x", height = 144 }), new Events(), s_token))).Field.ShouldBe("parameters.height");
+        (await Should.ThrowAsync<InputException>(() => task.RunAsync(Generations.Input(new { prompt = "x", outputWidth = 100 }), new Events(), s_token))).Field.ShouldBe("parameters.outputHeight");
+    }
+
+    [Fact]
+    public async Task MemoryOf_TwiceTheSide_GrowsWithItsFourthPower()
+    {
+        await using var task = await Generations.LoadAsync("tiny-sd", """{"limits": {"maxSize": 2048}}""");
+        long Bytes(int side) => task.MemoryOf(Generations.Input(new { prompt = "x", width = side, height = side })).Bytes;
+
+        ((double)Bytes(2048) / Bytes(1024)).ShouldBe(16, 2);
+        task.MemoryOf(Generations.Input(new { prompt = "x", width = 63 })).Bytes.ShouldBe(0);
     }
 
     public static TheoryData<object, string?, string?, string> BadInputs() => new()

@@ -1,4 +1,6 @@
 using System.Text.Json;
+using Myelin.Inference.Imaging;
+using Myelin.Inference.Tasks;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -47,6 +49,28 @@ public class TextRecognitionGoldenTests
         var text = json.GetProperty("text").GetString()!;
         text.ShouldStartWith("3 MovieShots Dataset\n");
         text.Split('\n').Length.ShouldBe(4);
+    }
+
+    /// <summary>One paragraph over and over, cut by strips in other places each time: it reads the same wherever it stands.</summary>
+    [Fact]
+    public async Task TextReader_PageInStrips_ReadsEachParagraphAlike()
+    {
+        const int times = 33; // 3.3 megapixels
+        using var folder = new TemporaryFolder();
+        await using var task = await VisionModels.LoadAsync("text-reader", folder);
+        using var paragraph = Picture.Decode(await File.ReadAllBytesAsync(Shared.Sample("en.jpg"), TestContext.Current.CancellationToken), new ImagingLimits());
+        var page = Enumerable.Repeat(paragraph.Pixels.ToArray(), times).SelectMany(p => p).ToArray();
+
+        var result = await task.RunAsync(
+            VisionModels.Picture(PictureEncoder.Encode(page, paragraph.Width, paragraph.Height * times, PictureFormat.Png), """{"annotate": false}"""),
+            new Progress<TaskProgress>(), TestContext.Current.CancellationToken);
+
+        using var json = JsonDocument.Parse(result.Json);
+        var texts = json.RootElement.GetProperty("regions").EnumerateArray().GroupBy(r => (int)(Centre(r).Y / paragraph.Height)).OrderBy(g => g.Key)
+            .Select(g => string.Join(' ', g.OrderBy(r => Centre(r).Y).ThenBy(r => Centre(r).X).Select(r => r.GetProperty("text").GetString()))).ToList();
+        texts.Count.ShouldBe(times);
+        texts[0].Length.ShouldBeGreaterThan(100, texts[0]);
+        texts.ShouldAllBe(text => Edits(texts[times / 2], text) <= texts[0].Length / 10);
     }
 
     private static double Distance(JsonElement a, JsonElement b)

@@ -33,6 +33,17 @@ internal sealed class ConfigReader(JsonElement root, string file, List<ModelErro
         return (side, side);
     }
 
+    /// <summary>A whole number, or the first of a list of them; the fallback where there is neither.</summary>
+    public int First(string key, int fallback) =>
+        Get(key) is not { } value ? fallback
+        : value.ValueKind == JsonValueKind.Array ? value.GetArrayLength() > 0 && Whole(value[0], out var first) ? first : fallback
+        : Whole(value, out var number) ? number : fallback;
+
+    /// <summary>Where in a list of names the first stands that holds <paramref name="part"/>; 0 where none does.</summary>
+    public int Position(string key, string part) => Get(key) is { ValueKind: JsonValueKind.Array } list
+        ? Math.Max(0, list.EnumerateArray().ToList().FindIndex(v => v.ValueKind == JsonValueKind.String && v.GetString()!.Contains(part, StringComparison.Ordinal)))
+        : 0;
+
     /// <summary>How many entries a list has.</summary>
     public int Length(string key, int fallback) => Get(key) is { ValueKind: JsonValueKind.Array } list ? list.GetArrayLength() : fallback;
 

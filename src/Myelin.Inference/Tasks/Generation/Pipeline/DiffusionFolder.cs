@@ -29,6 +29,12 @@ internal sealed record DiffusionFolder
     /// <summary>Height and width of a latent must be a multiple of this: the network halves them so often.</summary>
     public int LatentMultiple { get; init; }
 
+    /// <summary>Heads of the UNet's widest attention (diffusers calls their number <c>attention_head_dim</c>), and how often the latent is halved before it.</summary>
+    public (int Heads, int Level) Attention { get; init; } = (8, 0);
+
+    /// <summary>Channels of the autoencoder where it is as wide as the picture.</summary>
+    public int DecoderChannels { get; init; } = 128;
+
     public required LatentSpace Latent { get; init; }
 
     /// <summary>An absent negative prompt becomes zeros, not the encoding of nothing (SDXL).</summary>
@@ -78,6 +84,8 @@ internal sealed record DiffusionFolder
             InputChannels = shape.Integer("in_channels", latent.Channels),
             SampleSize = sample,
             LatentMultiple = 1 << Math.Clamp(shape.Length("block_out_channels", 4) - 1, 0, 8),
+            Attention = (Math.Clamp(shape.First("num_attention_heads", shape.First("attention_head_dim", 8)), 1, 128), shape.Position("down_block_types", "Attn")),
+            DecoderChannels = Math.Clamp(new ConfigReader(vae, "vae_decoder/config.json", errors).First("block_out_channels", 128), 1, 4096),
             Latent = latent,
             ZeroNegative = index.ValueKind == JsonValueKind.Object && index.TryGetProperty("force_zeros_for_empty_prompt", out var zeros)
                 && zeros.ValueKind == JsonValueKind.True,

@@ -17,10 +17,15 @@ internal sealed record GenerationRequest
 
     public required ulong Seed { get; init; }
 
-    /// <summary>Pixels.</summary>
+    /// <summary>Pixels that the network makes.</summary>
     public required int Width { get; init; }
 
     public required int Height { get; init; }
+
+    /// <summary>Pixels of the picture that is handed out.</summary>
+    public (int Width, int Height) Output { get => field == default ? (Width, Height) : field; init; }
+
+    public bool Resized => Output != (Width, Height);
 
     public int Count { get; init; } = 1;
 
