@@ -3,7 +3,7 @@ namespace Myelin.Inference.Tasks.Generation.Pipeline;
 /// <summary>
 /// What a picture takes at the peak of its making. Attention holds a score for every pair of latent cells, for each head
 /// and each row of the guided pair, beside their softmax: the fourth power of the side. The decoder holds a few layers as
-/// wide as the picture. Within a third of measured peaks (docs/internals/generation.md).
+/// wide as the picture. 0.8 to 1.7 of the measured peaks (docs/internals/generation.md).
 /// </summary>
 internal static class GenerationMemory
 {
