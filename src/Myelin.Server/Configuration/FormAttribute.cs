@@ -33,7 +33,7 @@ internal enum Form
     /// <summary>A file that is there.</summary>
     File,
 
-    /// <summary>A secret that travels in a header: printable letters without spaces.</summary>
+    /// <summary>A secret that travels in a header: printable ASCII; spaces only inside.</summary>
     HeaderSecret,
 }
 
@@ -55,7 +55,7 @@ internal sealed class FormAttribute(Form form) : Attribute
         Form.Brokers => Parts(text).FirstOrDefault(part => !IsBroker(part)) is { } broker ? $"'{broker}' is no broker; write host:port, such as kafka:9092" : null,
         Form.Region => char.IsAsciiLetter(text[0]) && char.IsAsciiLetterOrDigit(text[^1]) && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '-') ? null : $"'{text}' is no region; write letters, digits and hyphens, such as us-east-1",
         Form.File => System.IO.File.Exists(text) ? null : $"there is no file '{text}'",
-        Form.HeaderSecret => text.All(letter => letter is > ' ' and < '\x7f') ? null : "has letters that no header carries; openssl rand -hex 32 makes a good one",
+        Form.HeaderSecret => text == text.Trim() && text.All(letter => letter is >= ' ' and < '\x7f') ? null : "has letters that no header carries; openssl rand -hex 32 makes a good one",
         _ => throw new InvalidOperationException($"{form} has no check"),
     };
 
