@@ -60,7 +60,7 @@ public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<Browse
     {
         await tab.Page.SelectOptionAsync("#generate-model", "tiny");
         await tab.Page.FillAsync("#prompt", "red apple");
-        foreach (var (name, value) in new[] { ("steps", steps), ("width", 256), ("height", 256), ("seed", 7) })
+        foreach (var (name, value) in new[] { ("steps", steps), ("width", 128), ("height", 128), ("seed", 7) })
         {
             await tab.Page.FillAsync($"#generate-parameters-{name}", value.ToString(System.Globalization.CultureInfo.InvariantCulture));
         }

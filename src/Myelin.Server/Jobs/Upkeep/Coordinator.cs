@@ -73,7 +73,7 @@ internal sealed partial class Coordinator(
     {
         var interval = options.Jobs.CoordinatorInterval;
         return Task.WhenAll(
-            Task.Run(() => RepeatAsync("recovery of leases and deadlines", recovery.RunAsync, interval, term), CancellationToken.None),
+            Task.Run(() => RepeatAsync("recovery of leases and deadlines", recovery.RunAsync, recovery.Interval, term), CancellationToken.None),
             Task.Run(() => RepeatAsync("announcing queued jobs", AnnounceAsync, interval, term), CancellationToken.None),
             Task.Run(() => RepeatAsync("retention", retention.PurgeAsync, interval, term), CancellationToken.None),
             Task.Run(() => RepeatAsync("forgetting", retention.ForgetAsync, s_forget > interval ? s_forget : interval, term), CancellationToken.None),

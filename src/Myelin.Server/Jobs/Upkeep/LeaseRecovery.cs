@@ -13,8 +13,11 @@ internal sealed partial class LeaseRecovery(
     /// <summary>Leases watched at a time, far above what workers hold; later ones come into view as these end.</summary>
     private const int Watched = 100_000;
 
-    private readonly LeaseWatch _watch = new(time, options.Jobs.CoordinatorInterval, options.Worker.Lease);
+    private readonly LeaseWatch _watch = new(time, options.Jobs.CoordinatorInterval / 2, options.Worker.Lease);
     private readonly List<JobRecord> _takenBack = [];
+
+    /// <summary>Twice as often as the other duties: a lapse is told by two looks, the one that first saw the value and the one that saw it long enough.</summary>
+    public TimeSpan Interval { get; } = options.Jobs.CoordinatorInterval / 2;
 
     /// <summary>At the start of the only process of a storage: every lease is an old one. They are announced with the first round.</summary>
     public async Task TakeBackAllAsync(CancellationToken cancellationToken)

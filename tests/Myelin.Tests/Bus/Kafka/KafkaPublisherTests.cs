@@ -129,9 +129,13 @@ public sealed class KafkaPublisherTests
         var producer = typeof(KafkaPublisher).GetField("_producer", Any)!.GetValue(publisher)!;
         var handle = producer.GetType().GetProperty("Handle", Any)!.GetValue(producer)!;
         var native = (SafeHandle)handle.GetType().GetProperty("LibrdkafkaHandle", Any)!.GetValue(handle)!;
-        _ = BreakClient(native.DangerousGetHandle(), 45, Encoding.ASCII.GetBytes("broken by a test\0")); // OUT_OF_ORDER_SEQUENCE_NUMBER
+        var breakClient = Marshal.GetDelegateForFunctionPointer<BreakClient>(NativeLibrary.GetExport(NativeLibrary.Load(LoadedLibrary()), "rd_kafka_test_fatal_error"));
+        _ = breakClient(native.DangerousGetHandle(), 45, Encoding.ASCII.GetBytes("broken by a test\0")); // OUT_OF_ORDER_SEQUENCE_NUMBER
     }
 
-    [DllImport("librdkafka", EntryPoint = "rd_kafka_test_fatal_error")]
-    private static extern int BreakClient(nint client, int error, byte[] reason);
+    /// <summary>The package holds builds for several systems; this is the one that the client chose.</summary>
+    private static string LoadedLibrary() =>
+        File.ReadLines("/proc/self/maps").Select(line => line[(line.LastIndexOf(' ') + 1)..]).First(path => path.Contains("librdkafka", StringComparison.Ordinal) && path.EndsWith(".so", StringComparison.Ordinal));
+
+    private delegate int BreakClient(nint client, int error, byte[] reason);
 }
