@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net.Sockets;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Runtimes.Http;
 using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
@@ -19,17 +18,16 @@ public sealed class AcceptTests
 {
     private static CancellationToken Token => TestContext.Current.CancellationToken;
 
-    [Theory]
-    [InlineData("unix:")]
-    [InlineData("http+unix:")]
-    public async Task Accept_NoHandleIsLeft_GoesOnOnceThereIs(string transport)
+    /// <summary>Only the accept loop of ours: over HTTP it is Kestrel's, and a runtime that has code left to load may end without handles.</summary>
+    [Fact]
+    public async Task Accept_NoHandleIsLeft_GoesOnOnceThereIs()
     {
         Assert.SkipUnless(File.Exists("/usr/bin/prlimit"), "needs prlimit of util-linux");
         using var folder = new TemporaryFolder();
         var path = folder.Combine("s");
-        await using var sidecar = SidecarProcess.DotNet(transport + path);
+        await using var sidecar = SidecarProcess.DotNet("unix:" + path);
         SidecarAddress.TryParse(sidecar.Address, out var address).ShouldBeTrue();
-        await CallAsync(transport, address!);
+        await CallAsync(address!);
 
         var few = Handles(sidecar.Id) + 8;
         await LimitAsync(sidecar.Id, few);
@@ -39,11 +37,12 @@ public sealed class AcceptTests
             sockets.Add(await ConnectAsync(path)); // the kernel's queue takes it
         }
 
-        await Wait.UntilAsync(() => Handles(sidecar.Id) >= few - 1, "no handle is left");
+        // Those whose session finds no handle are closed again, so the last ones come and go.
+        await Wait.UntilAsync(() => Handles(sidecar.Id) >= few - 4, "hardly a handle is left");
         sockets.ForEach(socket => socket.Dispose());
         await LimitAsync(sidecar.Id, 4096);
 
-        await CallAsync(transport, address!);
+        await CallAsync(address!);
     }
 
     [Fact]
@@ -88,12 +87,10 @@ public sealed class AcceptTests
         return socket;
     }
 
-    private static async Task CallAsync(string transport, SidecarAddress address)
+    private static async Task CallAsync(SidecarAddress address)
     {
         var timeout = TimeSpan.FromSeconds(20);
-        await using IRuntime runtime = transport == "unix:"
-            ? await UdsRuntime.ConnectAsync(new UdsOptions { SocketPath = address.Path!, Model = "double", ConnectTimeout = timeout, ReadyTimeout = timeout }, Token)
-            : await HttpRuntime.ConnectAsync(new HttpOptions { Address = address, Model = "double", StartTimeout = timeout }, Token);
+        await using var runtime = await UdsRuntime.ConnectAsync(new UdsOptions { SocketPath = address.Path!, Model = "double", ConnectTimeout = timeout, ReadyTimeout = timeout }, Token);
         using var x = Tensor.Of<float>("x", ElementType.Float32, [1, 2], 2);
         using var outputs = await runtime.InferAsync([x], null, Token);
         outputs["y"].As<float>().ToArray().ShouldBe([2, 4]);
