@@ -71,7 +71,7 @@ public sealed class SoakTests
 
         var end = await Held.OfAsync(server);
         grew.ShouldBeEmpty();
-        end.Statements.ShouldBe(start.Statements);
+        end.Statements.ShouldBeLessThanOrEqualTo(start.Statements + 8); // a duty whose turn had not come before
         end.Handles.ShouldBeLessThanOrEqualTo(start.Handles + 8);
         end.Threads.ShouldBeLessThanOrEqualTo(start.Threads + 8); // the pool's own ups and downs
         end.Memory.ShouldBeLessThan(start.Memory + start.Memory / 4, $"{start} → {end}");

@@ -67,7 +67,7 @@ public sealed class ReplacementTests
         await Wait.UntilAsync(async () => (await server.ModelAsync()).Errors.Count > 0, "the watcher has tried the new version");
         var model = await server.ModelAsync();
         model.State.ShouldBe("ready");
-        model.Errors[0].Message.ShouldContain("the new lens does not fit");
+        model.Errors[0].Log.ShouldNotBeNull().ShouldContain("the new lens does not fit");
         model.Errors[0].Message.ShouldContain("the version before it goes on");
         (await VersionAsync(server)).ShouldBe(1);
 
