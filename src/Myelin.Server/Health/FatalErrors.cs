@@ -12,7 +12,10 @@ internal sealed partial class FatalErrors(IHostApplicationLifetime lifetime, ILo
     public string? First => Volatile.Read(ref _first);
 
     /// <summary>Reports <paramref name="part"/> when its task ends, by a fault or by itself, before the process is told to stop.</summary>
-    public void Watch(string part, Task task) => _ = WatchAsync(part, task);
+    public void Watch(string part, Task task) => _ = WatchAsync(part, task, endIsFault: true);
+
+    /// <summary>The same for a task that ends without a fault only when it is closed, also in a process that was never started.</summary>
+    public void WatchForFault(string part, Task task) => _ = WatchAsync(part, task, endIsFault: false);
 
     public void Report(string part, string reason, Exception? fault)
     {
@@ -21,7 +24,7 @@ internal sealed partial class FatalErrors(IHostApplicationLifetime lifetime, ILo
         lifetime.StopApplication();
     }
 
-    private async Task WatchAsync(string part, Task task)
+    private async Task WatchAsync(string part, Task task, bool endIsFault)
     {
         Exception? fault = null;
         try
@@ -31,6 +34,11 @@ internal sealed partial class FatalErrors(IHostApplicationLifetime lifetime, ILo
         catch (Exception e)
         {
             fault = e;
+        }
+
+        if (fault is null && !endIsFault)
+        {
+            return;
         }
 
         if (!lifetime.ApplicationStopping.IsCancellationRequested)

@@ -22,7 +22,7 @@ internal static partial class StorageRegistration
         services.AddSingleton<IJobStore>(p =>
         {
             IJobStore store = UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>();
-            p.GetRequiredService<FatalErrors>().Watch("the storage's writer", store is PostgresJobStore shared ? shared.Writer.Ended : p.GetRequiredService<SqliteDatabase>().Writer.Ended);
+            p.GetRequiredService<FatalErrors>().WatchForFault("the storage's writer", store is PostgresJobStore shared ? shared.Writer.Ended : p.GetRequiredService<SqliteDatabase>().Writer.Ended);
             opened(p, store);
             return store;
         });
