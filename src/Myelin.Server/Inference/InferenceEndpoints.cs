@@ -1,7 +1,7 @@
 using Myelin.Inference.Models;
 using Myelin.Server.Accounts;
-using Myelin.Server.Models;
 using Myelin.Server.Health;
+using Myelin.Server.Models;
 using Myelin.Server.Workers.Calls;
 
 namespace Myelin.Server.Inference;
