@@ -17,7 +17,7 @@ public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<Browse
 
         // Only what was changed is sent: no default is rounded by its slider.
         (await tab.Page.Locator("#generate-curl").TextContentAsync())!.ShouldEndWith(
-            """-F 'parameters={"prompt":"red apple","steps":100,"seed":7,"width":256,"height":256}'""");
+            """-F 'parameters={"prompt":"red apple","steps":100,"seed":7,"width":128,"height":128}'""");
         var preview = tab.Page.Locator("#generate-stage .live img");
         (await preview.EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBeGreaterThan(0);
         await Expect(tab.Page.Locator("#generate-stage .detail")).ToContainTextAsync("of 100");
@@ -26,7 +26,7 @@ public sealed class GenerateTests(BrowserFixture browser) : IClassFixture<Browse
         await tab.Chip("#generate-stage", "succeeded").WaitForAsync(new() { Timeout = 90_000 });
         await Expect(tab.Page.Locator("#gallery li")).ToHaveCountAsync(1);
         await Expect(tab.Page.Locator("#gallery li")).ToContainTextAsync("seed 7");
-        (await tab.Page.Locator("#generate-stage img").EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBe(256);
+        (await tab.Page.Locator("#generate-stage img").EvaluateAsync<int>("i => i.decode().then(() => i.naturalWidth)")).ShouldBe(128);
         await tab.ScreenshotAsync("generated");
         tab.Faults.ShouldBeEmpty();
     }
