@@ -48,8 +48,9 @@ public sealed class Picture : IDisposable
 
         // Turning reads columns, so a turned picture cannot stream through.
         var shrink = enough is { } size ? ShrinkFor(header, size) : 1;
-        using var image = loader.Open(sequential: header.Orientation == 1, shrink, out var source);
+        var image = loader.Open(sequential: header.Orientation == 1, shrink, out var source);
         using (source)
+        using (image)
         {
             try
             {

@@ -27,8 +27,9 @@ public sealed record PictureHeader(PictureFormat Format, int Width, int Height, 
 
     internal static PictureHeader Read(in PictureLoader loader, ImagingLimits limits)
     {
-        using var image = loader.Open(sequential: true, shrink: 1, out var source);
+        var image = loader.Open(sequential: true, shrink: 1, out var source);
         using (source)
+        using (image)
         {
             return Check(image, loader.Format, limits, loader.Field);
         }

@@ -106,6 +106,11 @@ internal sealed class CallMemory : IDisposable
         {
             while (_waiting.First is { Value: var next })
             {
+                if (_taken > 0 && _taken + next.Bytes > _budget)
+                {
+                    return; // no model that goes could let it in
+                }
+
                 var models = _makeRoom(_budget - _taken - next.Bytes);
                 if (_taken > 0 && models + _taken + next.Bytes > _budget)
                 {
