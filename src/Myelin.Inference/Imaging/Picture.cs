@@ -48,18 +48,18 @@ public sealed class Picture : IDisposable
 
         // Turning reads columns, so a turned picture cannot stream through.
         var shrink = enough is { } size ? ShrinkFor(header, size) : 1;
-        var image = loader.Open(sequential: header.Orientation == 1, shrink, out var source);
-        using (source)
-        using (image)
+        try
         {
-            try
+            var image = loader.Open(sequential: header.Orientation == 1, shrink, out var source);
+            using (source)
+            using (image)
             {
                 return Read(image, header, field);
             }
-            catch (VipsException)
-            {
-                throw loader.Damaged();
-            }
+        }
+        catch (VipsException)
+        {
+            throw loader.Damaged();
         }
     }
 

@@ -27,6 +27,31 @@ public sealed record PictureHeader(PictureFormat Format, int Width, int Height, 
 
     internal static PictureHeader Read(in PictureLoader loader, ImagingLimits limits)
     {
+        try
+        {
+            return Open(loader, limits);
+        }
+        catch (VipsException)
+        {
+            throw loader.Damaged();
+        }
+    }
+
+    /// <summary>The same for who only wants to know; null where it would be refused, and nobody finds out why.</summary>
+    internal static PictureHeader? Find(ReadOnlyMemory<byte> bytes, ImagingLimits limits)
+    {
+        try
+        {
+            return Open(new PictureLoader(bytes, CheckBytes(bytes.Span, limits, field: ""), field: ""), limits);
+        }
+        catch (Exception refusal) when (refusal is InputException or VipsException)
+        {
+            return null;
+        }
+    }
+
+    private static PictureHeader Open(in PictureLoader loader, ImagingLimits limits)
+    {
         var image = loader.Open(sequential: true, shrink: 1, out var source);
         using (source)
         using (image)

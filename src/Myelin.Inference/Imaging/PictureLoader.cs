@@ -22,6 +22,7 @@ internal readonly struct PictureLoader(ReadOnlyMemory<byte> bytes, PictureFormat
     /// <param name="sequential">Rows are read once from the top: streams. False decodes into memory on first use.</param>
     /// <param name="shrink">1, 2, 4 or 8: a JPEG is decoded at this fraction, at little more than that fraction of the cost.</param>
     /// <param name="source">Keeps the bytes where they are for as long as the image lives.</param>
+    /// <exception cref="VipsException">The header cannot be read; <see cref="Damaged"/> says why.</exception>
     public Image Open(bool sequential, int shrink, out Source source)
     {
         VipsLibrary.Initialise();
@@ -42,7 +43,7 @@ internal readonly struct PictureLoader(ReadOnlyMemory<byte> bytes, PictureFormat
         catch (VipsException)
         {
             opened.Dispose();
-            throw Damaged();
+            throw;
         }
     }
 

@@ -14,6 +14,8 @@ internal readonly record struct Parameters(JsonElement Json)
             ? value.GetBoolean()
             : otherwise;
 
+    public bool Has(string name) => Json.ValueKind == JsonValueKind.Object && Json.TryGetProperty(name, out _);
+
     private bool Find(string name, JsonValueKind kind, out JsonElement value)
     {
         value = default;

@@ -85,9 +85,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
         return decoded;
     }
 
-    private static bool IsHalf(JsonElement parameters) => Has(parameters, "outputWidth") != Has(parameters, "outputHeight");
-
-    private static bool Has(JsonElement parameters, string name) => parameters.ValueKind == JsonValueKind.Object && parameters.TryGetProperty(name, out _);
+    private static bool IsHalf(JsonElement parameters) => new Parameters(parameters) is var given && given.Has("outputWidth") != given.Has("outputHeight");
 
     private static (int Width, int Height)? Output(JsonElement parameters)
     {
@@ -97,7 +95,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
         }
 
         var given = new Parameters(parameters);
-        return Has(parameters, "outputWidth") ? (given.Integer("outputWidth", 0), given.Integer("outputHeight", 0)) : null;
+        return given.Has("outputWidth") ? (given.Integer("outputWidth", 0), given.Integer("outputHeight", 0)) : null;
     }
 
     /// <summary>What the network makes: as asked, else in the proportions of what is handed out or of the picture.</summary>

@@ -11,23 +11,8 @@ internal static class ImageFile
             : throw new InputException($"input.{name}", $"is missing; send the picture as the part '{name}'");
 
     /// <summary>Width and height by the header, as a person sees the picture; null where it is missing or cannot be read.</summary>
-    public static (int Width, int Height)? Size(TaskInput input, ImagingLimits limits, string name = "image")
-    {
-        if (!input.Files.TryGetValue(name, out var file))
-        {
-            return null;
-        }
-
-        try
-        {
-            var header = PictureHeader.Read(file.Bytes, limits, $"input.{name}");
-            return (header.OrientedWidth, header.OrientedHeight);
-        }
-        catch (InputException)
-        {
-            return null;
-        }
-    }
+    public static (int Width, int Height)? Size(TaskInput input, ImagingLimits limits, string name = "image") =>
+        input.Files.TryGetValue(name, out var file) && PictureHeader.Find(file.Bytes, limits) is { } header ? (header.OrientedWidth, header.OrientedHeight) : null;
 
     /// <summary>What a call takes by the pixels of its picture.</summary>
     public static MemoryNeed Memory(TaskInput input, ImagingLimits limits, double bytesPerPixel) => Size(input, limits) is var (width, height)

@@ -17,7 +17,7 @@ internal sealed partial class LeaseRecovery(
     private readonly List<JobRecord> _takenBack = [];
 
     /// <summary>Twice as often as the other duties: a lapse is told by two looks, the one that first saw the value and the one that saw it long enough.</summary>
-    public TimeSpan Interval { get; } = options.Jobs.CoordinatorInterval / 2;
+    public TimeSpan Interval => _watch.Interval;
 
     /// <summary>At the start of the only process of a storage: every lease is an old one. They are announced with the first round.</summary>
     public async Task TakeBackAllAsync(CancellationToken cancellationToken)

@@ -14,6 +14,9 @@ internal sealed class LeaseWatch(TimeProvider time, TimeSpan interval, TimeSpan 
     private Dictionary<string, (DateTimeOffset Value, long Since)> _seen = new(StringComparer.Ordinal);
     private long? _looked;
 
+    /// <summary>From look to look.</summary>
+    public TimeSpan Interval => interval;
+
     /// <summary>Takes note of every running lease; returns those that have lapsed.</summary>
     /// <param name="asked">Timestamp from before Storage was asked: a pause before the answer must not count as silence.</param>
     /// <param name="held">What it said.</param>
