@@ -49,6 +49,7 @@ public sealed class ClipTokenizerTests
         ids.Length.ShouldBe(77);
         (ids[0], ids[^1]).ShouldBe((49406, 49407));
         ids[^2].ShouldNotBe(49407);
+        ids.ShouldBe(tokenizer.Encode(text[..8_000]), "what is beyond the last token matters");
     }
 
     [Theory]
@@ -60,6 +61,19 @@ public sealed class ClipTokenizerTests
     [InlineData("\u0958", "\u0915\u093C")]
     [InlineData("plain", "plain")]
     public void Nfc_Text_IsComposed(string text, string expected) => Nfc.Compose(text).ShouldBe(expected);
+
+    [Fact]
+    public void Normalize_OfThePlatform_LeavesTheTextAsItIs() =>
+        "e\u0301".Normalize(NormalizationForm.FormC).ShouldBe("e\u0301", "the platform composes without ICU now: Nfc may go");
+
+    [Fact]
+    public void Load_MergeWithoutItsTokens_NamesTheFile()
+    {
+        using var folder = Golden.Copy("tiny-sd");
+        File.WriteAllText(folder.File("tokenizer/merges.txt"), "#version: 0.2\nnosuch tokenpair\n");
+
+        Should.Throw<ModelException>(() => ClipTokenizer.Load(new ModelFiles(folder.Path), "tokenizer")).Errors.Single().File.ShouldBe("tokenizer/merges.txt");
+    }
 
     [Fact]
     public void Load_BrokenVocabulary_NamesTheFile()

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Microsoft.ML.Tokenizers;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks.Generation.Pipeline;
 
@@ -6,18 +7,16 @@ namespace Myelin.Inference.Tasks.Generation.Tokens;
 
 /// <summary>
 /// CLIP's tokenizer, equal to the reference id by id. Reads a tokenizer folder of the diffusers layout
-/// (<c>vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json</c>). Immutable but for a bounded
-/// cache; safe for concurrent calls.
+/// (<c>vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json</c>). Byte pairs are the library's, which
+/// remembers a bounded number of short words; safe for concurrent calls.
 /// </summary>
 internal sealed class ClipTokenizer
 {
-    private const int CacheSize = 4096;
-
-    private readonly BytePairs _pairs;
+    private readonly BpeTokenizer _pairs;
     private readonly SpecialToken[] _raw, _cleaned;
     private readonly int _begin, _end, _pad;
 
-    private ClipTokenizer(BytePairs pairs, IEnumerable<SpecialToken> special, (int Begin, int End, int Pad) ids, int length)
+    private ClipTokenizer(BpeTokenizer pairs, IEnumerable<SpecialToken> special, (int Begin, int End, int Pad) ids, int length)
     {
         _pairs = pairs;
         var longestFirst = special.OrderByDescending(s => s.Text.Length).ToLookup(s => s.Cleaned);
@@ -39,14 +38,23 @@ internal sealed class ClipTokenizer
         Array.Fill(ids, _pad);
         ids[0] = _begin;
         var count = 1;
-        foreach (var id in Tokens(text))
+        foreach (var (piece, special) in Pieces(text))
         {
             if (count == Length - 1)
             {
                 break;
             }
 
-            ids[count++] = id;
+            if (special is { } id)
+            {
+                ids[count++] = id;
+                continue;
+            }
+
+            foreach (var token in _pairs.EncodeToIds(piece, Length - 1 - count, out _, out _))
+            {
+                ids[count++] = token;
+            }
         }
 
         ids[count] = _end;
@@ -57,7 +65,7 @@ internal sealed class ClipTokenizer
     public static ClipTokenizer Load(ModelFiles files, string folder)
     {
         var vocabulary = ReadVocabulary(files, $"{folder}/vocab.json");
-        var ranks = ReadMerges(files, $"{folder}/merges.txt", vocabulary.Count);
+        var merges = ReadMerges(files, $"{folder}/merges.txt", vocabulary.Count);
         var config = files.TryJson($"{folder}/tokenizer_config.json") ?? default;
         var map = files.TryJson($"{folder}/special_tokens_map.json") ?? default;
         string Name(string key, string fallback) => Content(map, key) ?? Content(config, key) ?? fallback;
@@ -72,38 +80,29 @@ internal sealed class ClipTokenizer
         AddDeclared(config, special);
         var length = config.ValueKind == JsonValueKind.Object && config.TryGetProperty("model_max_length", out var max)
             && max.TryGetInt32(out var given) && given is > 2 and <= 4096 ? given : 77;
-        return new ClipTokenizer(
-            new BytePairs(vocabulary, ranks, Id(unknown), CacheSize), special.Values, (Id(begin), Id(end), Id(pad)), length);
-    }
-
-    /// <summary>Special tokens are cut out, longest first: those marked so from the raw text, the others once it is cleaned.</summary>
-    private IEnumerable<int> Tokens(string text)
-    {
-        foreach (var (raw, id) in Cut(text, _raw))
+        var options = new BpeOptions(vocabulary)
         {
-            if (id is { } special)
-            {
-                yield return special;
-                continue;
-            }
-
-            foreach (var (clean, cleanId) in Cut(ClipText.Clean(raw), _cleaned))
-            {
-                if (cleanId is { } known)
-                {
-                    yield return known;
-                    continue;
-                }
-
-                foreach (var token in ClipText.Split(clean).SelectMany(_pairs.Encode))
-                {
-                    yield return token;
-                }
-            }
+            Merges = merges,
+            PreTokenizer = new ClipWords(length * vocabulary.Keys.Max(token => token.Length)),
+            UnknownToken = unknown,
+            EndOfWordSuffix = "</w>",
+            ByteLevel = true,
+        };
+        try
+        {
+            return new ClipTokenizer(BpeTokenizer.Create(options), special.Values, (Id(begin), Id(end), Id(pad)), length);
+        }
+        catch (Exception fault) when (fault is InvalidOperationException or ArgumentException)
+        {
+            throw ModelFiles.Broken($"{folder}/merges.txt", "", $"does not go with vocab.json: {fault.Message}");
         }
     }
 
-    private static IEnumerable<(string Text, int? Id)> Cut(string text, SpecialToken[] tokens)
+    /// <summary>Special tokens are cut out, longest first: those marked so from the raw text, the others once it is cleaned.</summary>
+    private IEnumerable<(string Text, int? Special)> Pieces(string text) => Cut(text, _raw).SelectMany(raw =>
+        raw.Special is null ? Cut(ClipText.Clean(raw.Text), _cleaned) : [raw]);
+
+    private static IEnumerable<(string Text, int? Special)> Cut(string text, SpecialToken[] tokens)
     {
         var start = 0;
         for (var at = 0; at < text.Length;)
@@ -146,19 +145,10 @@ internal sealed class ClipTokenizer
         return vocabulary;
     }
 
-    private static Dictionary<(string Left, string Right), int> ReadMerges(ModelFiles files, string path, int vocabularySize)
+    private static List<string> ReadMerges(ModelFiles files, string path, int vocabularySize)
     {
-        var ranks = new Dictionary<(string, string), int>();
-        foreach (var line in files.Lines(path).Skip(1))
-        {
-            var parts = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
-            if (parts.Length == 2 && ranks.Count < vocabularySize)
-            {
-                ranks.TryAdd((parts[0], parts[1]), ranks.Count);
-            }
-        }
-
-        return ranks.Count > 0 ? ranks : throw ModelFiles.Broken(path, "", "holds no merges; the file is cut short or of another kind");
+        var merges = files.Lines(path).Skip(1).Where(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Length == 2).Take(vocabularySize).ToList();
+        return merges.Count > 0 ? merges : throw ModelFiles.Broken(path, "", "holds no merges; the file is cut short or of another kind");
     }
 
     private static string? Content(JsonElement root, string key) =>
