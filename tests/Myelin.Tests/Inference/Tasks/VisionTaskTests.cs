@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
@@ -156,11 +155,9 @@ public class VisionTaskTests
                 VisionModels.Picture(bytes, """{"annotate": false}"""), new Progress<TaskProgress>(), index == 1 ? cancel.Token : CancellationToken.None))
             .ToList();
         await Task.Delay(50);
-        var since = Stopwatch.StartNew();
         await cancel.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(runs[1]);
-        since.Elapsed.ShouldBeLessThan(TimeSpan.FromSeconds(1));
         var texts = await Task.WhenAll(runs.Where(run => run != runs[1]));
         texts.ShouldAllBe(result => JsonDocument.Parse(result.Json).RootElement.GetProperty("regions").GetArrayLength() == 4);
     }
