@@ -103,7 +103,7 @@ internal static class MyelinServer
             EnvironmentName = Environments.Production,
         });
         var door = WorkerDoor.Of(options);
-        builder.WebHost.UseUrls([.. options.Urls.Split([',', ';'], StringSplitOptions.TrimEntries), .. door.Urls()]);
+        builder.WebHost.UseUrls([.. FormAttribute.Addresses(options.Urls), .. door.Urls()]);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(door.Mark));
         BoundedServer.Install(builder.Services);
         builder.Logging.AddMyelinLogging(options.Telemetry);

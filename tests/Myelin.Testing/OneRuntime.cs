@@ -3,9 +3,11 @@ using Myelin.Inference.Runtimes;
 namespace Myelin.Testing;
 
 /// <summary>Lends one runtime to one task, which disposes it.</summary>
-public sealed class OneRuntime(IRuntime runtime) : IRuntimeSource
+public sealed class OneRuntime(IRuntime runtime, bool computesHere = true) : IRuntimeSource
 {
     public string? DeclaredTask => null;
+
+    public bool ComputesHere => computesHere;
 
     public ValueTask<IRuntime> OpenAsync(string file, CancellationToken cancellationToken) => ValueTask.FromResult(runtime);
 

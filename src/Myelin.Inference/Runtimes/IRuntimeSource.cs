@@ -9,6 +9,9 @@ public interface IRuntimeSource : IAsyncDisposable
     /// <summary>One of <see cref="Models.TaskNames"/> where the other side does the whole task; null where it only executes networks.</summary>
     string? DeclaredTask { get; }
 
+    /// <summary>Whether calls compute in this process's memory: not those of a sidecar or a GPU.</summary>
+    bool ComputesHere { get; }
+
     /// <summary>Opens a network. The runtime is the caller's, who disposes it before the source.</summary>
     /// <param name="file">Path of its file within the revision's folder: <c>model.onnx</c>, <c>unet/model.onnx</c>.</param>
     /// <param name="cancellationToken">Gives up waiting; a native load that has begun goes on and is dropped.</param>

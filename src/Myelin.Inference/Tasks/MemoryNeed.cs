@@ -4,4 +4,5 @@ namespace Myelin.Inference.Tasks;
 /// <param name="Bytes">0 where it is little.</param>
 /// <param name="Field">What makes it large, such as <c>parameters.width</c>.</param>
 /// <param name="Cure">What a caller can do, as a sentence.</param>
-public readonly record struct MemoryNeed(long Bytes, string Field = "parameters", string Cure = "");
+/// <param name="Usual">What the model is made for, or a rough guess: never refused, it runs alone where it does not fit.</param>
+public readonly record struct MemoryNeed(long Bytes, string Field = "parameters", string Cure = "", bool Usual = false);

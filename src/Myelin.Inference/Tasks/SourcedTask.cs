@@ -14,7 +14,10 @@ internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, IT
     public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>
         task.RunAsync(input, progress, cancellationToken);
 
-    public MemoryNeed MemoryOf(TaskInput input) => task.MemoryOf(input);
+    /// <summary>Nothing of this process's where a sidecar or a GPU computes.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) => source.ComputesHere ? task.MemoryOf(input) : default;
+
+    public MemoryNeed MemoryOf(IReadOnlyList<Tensor> inputs) => source.ComputesHere && task is ITensorTask tensors ? tensors.MemoryOf(inputs) : default;
 
     public async ValueTask DisposeAsync()
     {

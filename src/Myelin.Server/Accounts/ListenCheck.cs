@@ -33,7 +33,7 @@ internal static class ListenCheck
 
     /// <summary>Host names and addresses of the listen addresses, without brackets.</summary>
     public static IEnumerable<string> Hosts(string urls) =>
-        urls.Split([';', ','], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(url =>
+        FormAttribute.Addresses(urls).Select(url =>
         {
             var address = BindingAddress.Parse(url);
             return address.IsUnixPipe ? "localhost" : address.Host.Trim('[', ']');

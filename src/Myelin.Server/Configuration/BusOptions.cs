@@ -11,7 +11,7 @@ internal sealed record BusOptions
 /// <summary>Kafka as the bus between processes. Without <see cref="Bootstrap"/> the bus is inside this process.</summary>
 internal sealed record KafkaOptions
 {
-    [Description("Kafka brokers, host:port, comma-separated. Empty = the bus inside this process.")]
+    [Description("Kafka brokers, host[:port], comma-separated. Empty = the bus inside this process.")]
     [Form(Form.Brokers)]
     public string Bootstrap { get; init; } = "";
 

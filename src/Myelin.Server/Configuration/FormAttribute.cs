@@ -24,7 +24,7 @@ internal enum Form
     /// <summary>Scheme and host of pages, comma-separated.</summary>
     Origins,
 
-    /// <summary><c>host:port</c>, comma-separated.</summary>
+    /// <summary><c>[security://]host[:port]</c>, comma-separated, as librdkafka reads them.</summary>
     Brokers,
 
     /// <summary>Letters, digits and hyphens: it becomes part of a host name.</summary>
@@ -32,6 +32,9 @@ internal enum Form
 
     /// <summary>A file that is there.</summary>
     File,
+
+    /// <summary>As <see cref="File"/>, or the bare name of a library, which the system's loader looks for.</summary>
+    Library,
 
     /// <summary>A secret that travels in a header: printable ASCII; spaces only inside.</summary>
     HeaderSecret,
@@ -41,23 +44,28 @@ internal enum Form
 [AttributeUsage(AttributeTargets.Property)]
 internal sealed class FormAttribute(Form form) : Attribute
 {
+    private static readonly string[] s_securities = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
     private static readonly char[] s_separators = [',', ';', ' '];
 
     /// <summary>What is wrong with the text, with the cure; null where nothing is. A secret is not repeated.</summary>
     public string? Wrong(string text) => form switch
     {
-        Form.Listen => text.Split(',', ';').Select(part => ListenError(part.Trim())).FirstOrDefault(error => error is not null),
+        Form.Listen => Addresses(text) is { Length: > 0 } parts ? parts.Select(ListenError).FirstOrDefault(error => error is not null) : ListenError(text),
         Form.Server => ServerError(text, "http", "https"),
         Form.Collector => ServerError(text, "http", "https", "grpc"),
         Form.Hosts => Parts(text).FirstOrDefault(part => !IsHost(part)) is { } host ? $"'{host}' is no host name; write names without scheme and port, such as myelin.example.com" : null,
         Form.AnyHosts => Parts(text).FirstOrDefault(part => part != "*" && !IsHost(part)) is { } host ? $"'{host}' is no host name; write names without scheme and port, such as example.com, or *" : null,
         Form.Origins => Parts(text).FirstOrDefault(part => ServerError(part, "http", "https") is not null) is { } origin ? $"'{origin}' is no origin; write scheme and host, such as https://example.com" : null,
-        Form.Brokers => Parts(text).FirstOrDefault(part => !IsBroker(part)) is { } broker ? $"'{broker}' is no broker; write host:port, such as kafka:9092" : null,
+        Form.Brokers => text.Split(',').FirstOrDefault(part => !IsBroker(part.Trim())) is { } broker ? $"'{broker}' is no broker; write host:port, such as kafka:9092" : null,
         Form.Region => char.IsAsciiLetter(text[0]) && char.IsAsciiLetterOrDigit(text[^1]) && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter == '-') ? null : $"'{text}' is no region; write letters, digits and hyphens, such as us-east-1",
-        Form.File => System.IO.File.Exists(text) ? null : $"there is no file '{text}'",
+        Form.Library when !text.Contains('/', StringComparison.Ordinal) => null,
+        Form.File or Form.Library => System.IO.File.Exists(text) ? null : $"there is no file '{text}'",
         Form.HeaderSecret => text == text.Trim() && text.All(letter => letter is >= ' ' and < '\x7f') ? null : "has letters that no header carries; openssl rand -hex 32 makes a good one",
         _ => throw new InvalidOperationException($"{form} has no check"),
     };
+
+    /// <summary>Those of a <see cref="Form.Listen"/>, as Kestrel takes them: what is empty between separators counts as nothing.</summary>
+    public static string[] Addresses(string text) => text.Split([',', ';'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
     private static string[] Parts(string text) => text.Split(s_separators, StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
 
@@ -101,9 +109,24 @@ internal sealed class FormAttribute(Form form) : Attribute
 
     private static bool IsHost(string text) => Uri.CheckHostName(text.Trim('[', ']')) != UriHostNameType.Unknown;
 
+    /// <summary>Nothing between commas is passed over; a scheme names the security, and a path behind it is cut off; without a port it is 9092.</summary>
     private static bool IsBroker(string text)
     {
+        if (text.IndexOf("://", StringComparison.Ordinal) is >= 0 and var scheme)
+        {
+            if (!s_securities.Contains(text[..scheme], StringComparer.OrdinalIgnoreCase))
+            {
+                return false;
+            }
+
+            text = text[(scheme + 3)..].Split('/')[0];
+        }
+
+        // A port follows the only colon, or the one behind a bracket: [::1]:9092.
         var colon = text.LastIndexOf(':');
-        return colon > 0 && IsHost(text[..colon]) && int.TryParse(text[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port is > 0 and <= IPEndPoint.MaxPort;
+        var port = colon > 0 && (text.IndexOf(':', StringComparison.Ordinal) == colon || text[colon - 1] == ']') ? text[(colon + 1)..] : null;
+        return port is null
+            ? text.Length == 0 || IsHost(text)
+            : IsHost(text[..colon]) && int.TryParse(port, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is > 0 and <= IPEndPoint.MaxPort;
     }
 }

@@ -225,11 +225,14 @@ internal sealed record RuntimeOptions
     [Range(0, 1024)]
     public int IntraOpThreads { get; init; } = 1;
 
-    [Description("Bytes for the models kept loaded and the calls under way. Idle models make way, the longest unused first; a call that does not fit now waits, one that never could is refused.")]
-    public long MemoryBudget { get; init; } = 4L << 30;
+    [Description("Bytes for the models kept loaded and the calls under way. Idle models make way, the longest unused first; a call that does not fit now waits, one that never could is refused. 0 = half of the machine's memory, where a control group limits it three eighths of that limit.")]
+    public long MemoryBudget { get; init; }
 
-    [Description("Another libonnxruntime.so, such as a CUDA build.")]
-    [Form(Form.File)]
+    /// <summary>The default is half of what .NET may use, which is all of the machine's memory and three quarters of a control group's.</summary>
+    public long Budget => MemoryBudget > 0 ? MemoryBudget : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
+
+    [Description("Another libonnxruntime.so, such as a CUDA build: its path, or a name that the system's loader finds.")]
+    [Form(Form.Library)]
     public string? Library { get; init; }
 }
 

@@ -70,7 +70,7 @@ internal static class A1111Endpoints
         return ended?.State switch
         {
             null => Error(503, ImageJobs.Stopping(job.Id).Problem.Detail!, ""),
-            _ when ended!.Purged => Error(410, $"job {job.Id} of this force_task_id is no longer kept", "send another force_task_id"),
+            _ when ended!.Purged => Error(410, $"job {job.Id} of this force_task_id or Idempotency-Key is no longer kept", "send another one"),
             JobState.Succeeded => await AnswerAsync(context, images, ended!, request),
             JobState.Cancelled => Json(new JsonObject { ["images"] = new JsonArray(), ["parameters"] = request.Parameters.DeepClone(), ["info"] = "{\"interrupted\":true}" }),
             _ => Error(ended!.Error?.Status is >= 400 ? ended.Error.Status : 500, ended.Error?.Detail ?? "", ""),

@@ -23,19 +23,34 @@ internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, Jo
     public ModelEntry? Choose(string? name) => string.IsNullOrEmpty(name) ? Models.FirstOrDefault() : Models.FirstOrDefault(m => m.Name == name);
 
     /// <summary>Checks and submits. Exactly one of the two results is there.</summary>
+    /// <param name="context">The request; an <c>Idempotency-Key</c> of its makes a repeat answer with the first job.</param>
+    /// <param name="model">Chosen before.</param>
+    /// <param name="parameters">Of the job.</param>
+    /// <param name="pictures">Its files.</param>
+    /// <param name="own">The key that the API itself has for this; wins over the header.</param>
     public async Task<(JobRecord? Job, ProblemResult? Problem)> SubmitAsync(
-        HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmissionPart> pictures, IdempotencyKey? idempotencyKey)
+        HttpContext context, ModelEntry model, JsonObject parameters, IReadOnlyList<SubmissionPart> pictures, IdempotencyKey? own)
     {
+        if (!IdempotencyKey.TryRead(context.Request, out var header, out var wrong))
+        {
+            return (null, wrong);
+        }
+
         Fit(model.Contract!, parameters);
         using var draft = new SubmissionDraft { Model = model.Name, Parameters = JsonSerializer.SerializeToUtf8Bytes(parameters, JsonContext.Default.JsonObject) };
         draft.Parts.AddRange(pictures);
-        var (submission, refusal) = await check.CheckAsync(draft, context.Caller().Tenant, idempotencyKey, context.RequestAborted);
+        var (submission, refusal) = await check.CheckAsync(draft, context.Caller().Tenant, own ?? header, context.RequestAborted);
         if (refusal is not null)
         {
             return (null, refusal);
         }
 
         var result = await jobs.SubmitAsync(submission!, context.RequestAborted);
+        if (result.Status == SubmitStatus.Repeated)
+        {
+            context.Response.Headers["Idempotency-Replayed"] = "true";
+        }
+
         return result.Status is SubmitStatus.Accepted or SubmitStatus.Repeated
             ? (result.Job, null)
             : (null, SubmitProblems.Of(result, model.Name));

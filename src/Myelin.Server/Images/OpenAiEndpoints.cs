@@ -34,7 +34,7 @@ internal static class OpenAiEndpoints
                 Problems.Field(ProblemTypes.UnknownModel, "model", $"'{request.Model}' generates no pictures here; there are: {string.Join(", ", images.Models.Select(m => m.Name))}")));
         }
 
-        var (job, problem) = await images.SubmitAsync(context, model, request.Parameters, [], idempotencyKey: null);
+        var (job, problem) = await images.SubmitAsync(context, model, request.Parameters, [], own: null);
         if (problem is not null)
         {
             return new OpenAiError(problem);
@@ -51,17 +51,23 @@ internal static class OpenAiEndpoints
             return new OpenAiError(ImageJobs.Stopping(job!.Id));
         }
 
-        if (ended.State != JobState.Succeeded)
+        if (Failure(ended) is { } failure)
         {
-            return new OpenAiError(Failure(ended));
+            return new OpenAiError(failure);
         }
 
         await WriteAsync(context, request, ended, await images.ImagesAsync(ended, context.RequestAborted), loader, time);
         return Results.Empty;
     }
 
-    private static ProblemResult Failure(JobRecord job) =>
-        job.Error is { } error ? new ProblemResult(error) : new ProblemResult(ProblemTypes.NoResult, $"job {job.Id} was {job.State.ToString().ToLowerInvariant()}");
+    /// <summary>Why a job that ended has no pictures; null where it has them.</summary>
+    private static ProblemResult? Failure(JobRecord job) => job switch
+    {
+        { Purged: true } => JobReadEndpoints.Purged(job),
+        { State: JobState.Succeeded } => null,
+        { Error: { } error } => new ProblemResult(error),
+        _ => new ProblemResult(ProblemTypes.NoResult, $"job {job.Id} was {job.State.ToString().ToLowerInvariant()}"),
+    };
 
     private static async Task WriteAsync(
         HttpContext context, OpenAiRequest request, JobRecord job, IReadOnlyList<GeneratedImage> pictures, ModelLoader loader, TimeProvider time)
@@ -129,9 +135,9 @@ internal static class OpenAiEndpoints
                 return;
             }
 
-            if (ended.State != JobState.Succeeded)
+            if (Failure(ended) is { } failure)
             {
-                await SendAsync(context, "error", OpenAiError.Body(Failure(ended).Problem));
+                await SendAsync(context, "error", OpenAiError.Body(failure.Problem));
                 return;
             }
 

@@ -7,6 +7,7 @@ using Myelin.Inference.Tasks.Tensors;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
+using Myelin.Server.Workers;
 
 namespace Myelin.Server.Inference;
 
@@ -15,7 +16,7 @@ namespace Myelin.Server.Inference;
 /// network's turn, the outputs onto the body. As many at a time as <c>calls.atOnce</c>; one more is refused before its
 /// body is read. Nothing is stored; who leaves interrupts the network.
 /// </summary>
-internal sealed partial class TensorCalls(ModelRepository models, BodyBudget budget, TensorInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<TensorCalls> logger)
+internal sealed partial class TensorCalls(ModelRepository models, BodyBudget budget, CallMemory memory, TensorInstruments instruments, MyelinOptions options, TimeProvider time, ILogger<TensorCalls> logger)
 {
     private readonly OipLimits _limits = new() { MaxBytes = options.Input.MaxBytes, MaxJsonBytes = (int)Math.Min(options.Input.MaxBytes, 64 << 20) };
     private int _running;
@@ -66,14 +67,14 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
             throw new OipException("version", $"'{asked}' does not serve; '{revision}' does");
         }
 
-        if (lease.Task is not ITensorTask { Network: { } network })
+        if (lease.Task is not ITensorTask { Network: { } network } task)
         {
             throw new OipException("model", $"'{path.Model}' takes no tensors; submit a job: POST /v1/jobs");
         }
 
         if (path.Infer)
         {
-            await InferAsync(context, path.Model, revision, network);
+            await InferAsync(context, path.Model, revision, task, network);
         }
         else
         {
@@ -81,14 +82,15 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
         }
     }
 
-    private async Task InferAsync(HttpContext context, string model, string revision, IRuntime network)
+    private async Task InferAsync(HttpContext context, string model, string revision, ITensorTask task, IRuntime network)
     {
         var request = context.Request;
-        using var memory = await budget.AcquireAsync(request.ContentLength, context.RequestAborted);
+        using var body = await budget.AcquireAsync(request.ContentLength, context.RequestAborted);
         using var message = await OipReader.ReadAsync(request.Body, HeadLength(request), request.ContentLength, "inputs", _limits, context.RequestAborted);
         OipFit.Check(message.Tensors, network.Inputs);
         using var late = new CancellationTokenSource(message.Timeout < options.Calls.Timeout && message.Timeout > TimeSpan.Zero ? message.Timeout : options.Calls.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
+        using var room = await memory.EnterAsync(task.MemoryOf(message.Tensors), either.Token);
         var begun = time.GetTimestamp();
         using var outputs = await network.InferAsync(message.Tensors, either.Token);
         var took = time.GetElapsedTime(begun);

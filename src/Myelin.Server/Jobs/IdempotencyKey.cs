@@ -1,3 +1,5 @@
+using Myelin.Server.Web;
+
 namespace Myelin.Server.Jobs;
 
 /// <summary>
@@ -8,16 +10,25 @@ namespace Myelin.Server.Jobs;
 /// <param name="Text">1 to <see cref="Limits.KeyLength"/> printable ASCII characters, or <see cref="Wrong"/>.</param>
 internal sealed record IdempotencyKey(string Field, string Text, string Prefix)
 {
+    private const string Header = "Idempotency-Key";
     private const string Messages = "kafka:";
     private const string Tasks = "sdapi-";
     private const string Escape = "\u001f";
 
-    /// <summary>The header of a request over HTTP.</summary>
-    public static IdempotencyKey OfRequest(string text) => new(
-        "Idempotency-Key", text, text.StartsWith(Messages, StringComparison.Ordinal) || text.StartsWith(Tasks, StringComparison.Ordinal) ? Escape : "");
+    /// <summary>The header of a request over HTTP; null where it has none. Every way in over HTTP reads it here.</summary>
+    public static bool TryRead(HttpRequest request, out IdempotencyKey? key, out ProblemResult? refusal)
+    {
+        var keys = request.Headers[Header];
+        key = keys is [{ } text] ? OfRequest(text) : null;
+        refusal = keys.Count > 1 ? new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, Header, "is there twice; send one")) : null;
+        return refusal is null;
+    }
+
+    private static IdempotencyKey OfRequest(string text) => new(
+        Header, text, text.StartsWith(Messages, StringComparison.Ordinal) || text.StartsWith(Tasks, StringComparison.Ordinal) ? Escape : "");
 
     /// <summary>A message of <see cref="Bus.Topics.JobsIn"/>.</summary>
-    public static IdempotencyKey OfMessage(string text) => new("Idempotency-Key", text, Messages);
+    public static IdempotencyKey OfMessage(string text) => new(Header, text, Messages);
 
     /// <summary>A task of the AUTOMATIC1111 API.</summary>
     public static IdempotencyKey OfTask(string text) => new("force_task_id", text, Tasks);

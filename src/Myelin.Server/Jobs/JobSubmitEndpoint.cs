@@ -18,13 +18,11 @@ internal sealed class JobSubmitEndpoint(SubmissionReader reader, SubmissionCheck
             return refusal!;
         }
 
-        var keys = request.Headers["Idempotency-Key"];
-        if (keys.Count > 1)
+        if (!IdempotencyKey.TryRead(request, out var idempotencyKey, out refusal))
         {
-            return new ProblemResult(Problems.Field(ProblemTypes.InvalidInput, "Idempotency-Key", "is there twice; send one"));
+            return refusal!;
         }
 
-        var idempotencyKey = keys is [{ } key] ? IdempotencyKey.OfRequest(key) : null;
         SubmitResult result;
         string model;
         var (draft, unreadable) = await reader.ReadAsync(request, context.RequestAborted);

@@ -12,6 +12,8 @@ namespace Myelin.Server.Models;
 /// </summary>
 internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader loader, TimeProvider time, ILogger<ModelRepository> log)
 {
+    private readonly long _budget = options.Runtime.Budget;
+
     /// <summary>Guards the table; no file is read under it.</summary>
     private readonly Lock _scan = new();
 
@@ -20,6 +22,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     /// <summary>Versions that load while the ones before them still serve, and those that did not load. Guarded by <see cref="_scan"/>.</summary>
     private readonly Dictionary<string, ModelSlot> _successors = [];
     private ImmutableSortedDictionary<string, ModelSlot> _slots = ImmutableSortedDictionary<string, ModelSlot>.Empty;
+
+    /// <summary>What the calls under way take of the budget.</summary>
+    public Func<long> CallBytes { private get; set; } = static () => 0;
 
     /// <summary>Where models are installed and uploaded.</summary>
     public string Folder { get; } = Path.GetFullPath(options.Models ?? Path.Combine(options.Data, "models"));
@@ -61,7 +66,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
             {
                 if (cold)
                 {
-                    MakeRoom(options.Runtime.MemoryBudget);
+                    MakeRoom(_budget - CallBytes());
                 }
 
                 return lease;
@@ -95,7 +100,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
     /// </summary>
     public async Task WarmAsync(CancellationToken cancellationToken)
     {
-        var all = _slots.Values.Where(s => s.Entry.State == ModelState.Available && s.Bytes < options.Runtime.MemoryBudget / 4).ToLookup(s => s.Entry.Definition!.Sidecar is not null);
+        var all = _slots.Values.Where(s => s.Entry.State == ModelState.Available && s.Bytes < _budget / 4).ToLookup(s => s.Entry.Definition!.Sidecar is not null);
         var sidecars = all[true].Select(slot => WarmAsync(slot, cancellationToken)).ToList();
         foreach (var slot in all[false])
         {
@@ -177,7 +182,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 
             current.Retire();
             LogReplaced(log, name, fresh.Entry.Definition!.Revision);
-            MakeRoom(options.Runtime.MemoryBudget);
+            MakeRoom(_budget - CallBytes());
         }
         catch (ModelException e)
         {
@@ -195,7 +200,7 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         try
         {
             using var lease = await slot.AcquireAsync(cancellationToken);
-            MakeRoom(options.Runtime.MemoryBudget);
+            MakeRoom(_budget - CallBytes());
         }
         catch (ModelException e)
         {

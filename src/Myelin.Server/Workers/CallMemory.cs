@@ -9,9 +9,10 @@ namespace Myelin.Server.Workers;
 
 /// <summary>
 /// Memory of calls under <c>runtime.memoryBudget</c>, which they share with the models kept loaded. A call enters with
-/// what its task estimates for its shape: what can never fit is refused, what does not fit now waits, first come, first
-/// served, inside the time of its attempt; idle models make way. One call may always run, or a model larger than the
-/// budget never could. Who waits holds a permit of the worker, so waiters are as few as those.
+/// what its task estimates for its shape: what can never fit is refused unless the model is made for it, what does not fit
+/// now waits, first come, first served, inside the time of its attempt; idle models make way. Models in use cannot, so a
+/// quarter of the budget is the calls' whatever those take, and one call may always run: else a large model would make
+/// all others wait for each other. Who waits holds a permit of the worker or a place for a call, so waiters are as few.
 /// </summary>
 internal sealed class CallMemory : IDisposable
 {
@@ -20,6 +21,9 @@ internal sealed class CallMemory : IDisposable
 
     /// <summary>What a call of this size leaves in the allocator is given back to the system.</summary>
     private const long Large = 128L << 20;
+
+    /// <summary>Part of the budget that calls have beside models that cannot go.</summary>
+    private const int Share = 4;
 
     private readonly Lock _lock = new();
     private readonly LinkedList<Entry> _waiting = [];
@@ -36,11 +40,15 @@ internal sealed class CallMemory : IDisposable
     {
         (_makeRoom, _budget, _meter) = (makeRoom, budget, meters.Create(MetricsPage.MeterName));
         _refused = _meter.CreateCounter<long>("myelin.runtime.memory.refused", "{call}", "Calls that could never fit into runtime.memoryBudget.");
-        _meter.CreateObservableGauge("myelin.runtime.memory.calls", () => Volatile.Read(ref _taken), "By", "Estimated memory of the calls under way.");
+        _meter.CreateObservableGauge("myelin.runtime.memory.calls", () => Taken, "By", "Estimated memory of the calls under way.");
         _meter.CreateObservableGauge("myelin.runtime.memory.waiting", () => Waiting, "{call}", "Calls that wait for memory.");
     }
 
-    private int Waiting
+    /// <summary>Estimated bytes of the calls under way.</summary>
+    public long Taken => Volatile.Read(ref _taken);
+
+    /// <summary>Calls in line.</summary>
+    public int Waiting
     {
         get
         {
@@ -59,7 +67,7 @@ internal sealed class CallMemory : IDisposable
     };
 
     /// <summary>Waits for the memory; disposing gives it back.</summary>
-    /// <exception cref="InputException">It is more than the whole budget.</exception>
+    /// <exception cref="InputException">It is more than the whole budget, and more than the model is made for.</exception>
     public async ValueTask<IDisposable?> EnterAsync(MemoryNeed need, CancellationToken cancellationToken)
     {
         if (need.Bytes < Small)
@@ -67,7 +75,7 @@ internal sealed class CallMemory : IDisposable
             return null;
         }
 
-        if (need.Bytes > _budget)
+        if (need.Bytes > _budget && !need.Usual)
         {
             _refused.Add(1);
             throw new InputException(
@@ -106,19 +114,20 @@ internal sealed class CallMemory : IDisposable
         {
             while (_waiting.First is { Value: var next })
             {
-                if (_taken > 0 && _taken + next.Bytes > _budget)
+                var calls = _taken + next.Bytes;
+                if (_taken > 0 && calls > _budget)
                 {
                     return; // no model that goes could let it in
                 }
 
-                var models = _makeRoom(_budget - _taken - next.Bytes);
-                if (_taken > 0 && models + _taken + next.Bytes > _budget)
+                var models = _makeRoom(_budget - calls);
+                if (_taken > 0 && calls > Math.Max(_budget - models, _budget / Share))
                 {
                     return;
                 }
 
                 _waiting.RemoveFirst();
-                _taken += next.Bytes;
+                Volatile.Write(ref _taken, calls);
                 next.Holds = true;
                 next.Admitted.TrySetResult();
             }

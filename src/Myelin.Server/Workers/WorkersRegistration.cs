@@ -1,4 +1,3 @@
-using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
@@ -10,14 +9,12 @@ namespace Myelin.Server.Workers;
 
 internal static class WorkersRegistration
 {
-    /// <summary>What runs jobs. Needs what AddJobs brings and a <see cref="ModelRepository"/>.</summary>
+    /// <summary>What runs jobs. Needs what AddJobs and AddCalls bring and a <see cref="ModelRepository"/>.</summary>
     public static IServiceCollection AddWorker(this IServiceCollection services)
     {
         services.AddSingleton(p => new JobQueue(PriorityWeights.TryParse(p.GetRequiredService<MyelinOptions>().Jobs.Weights)!, p.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RunningJobs>();
         services.AddHostedService<JobListener>();
-        services.AddSingleton(p => new CallMemory(
-            p.GetRequiredService<ModelRepository>().MakeRoom, p.GetRequiredService<MyelinOptions>().Runtime.MemoryBudget, p.GetRequiredService<IMeterFactory>()));
         services.AddSingleton<AcquireTask>(p => p.GetRequiredService<CallMemory>().Admitting(p.GetRequiredService<ModelRepository>().AcquireAsync));
         services.AddSingleton<RunsModel>(p =>
             StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure

@@ -2,6 +2,8 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Text;
 using System.Text.Json;
+using Myelin.Inference.Tasks;
+using Myelin.Server.Workers;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -97,6 +99,25 @@ public sealed class TensorCallTests : IAsyncLifetime
         answers.ShouldAllBe(a => a.Status == HttpStatusCode.OK || a.Status == HttpStatusCode.TooManyRequests);
         answers.ShouldContain(a => a.Status == HttpStatusCode.OK);
         (await PostAsync("/v2/models/iris/infer", Encoding.UTF8.GetBytes(Json))).Status.ShouldBe(HttpStatusCode.OK, "places come back");
+    }
+
+    /// <summary>Tensors share the memory with jobs: a large call waits for it, small ones pass.</summary>
+    [Fact]
+    public async Task Infer_LargeCallWithoutMemory_WaitsWhileSmallOnesPass()
+    {
+        const int Rows = 100_000;
+        var memory = _server.Get<CallMemory>();
+        var held = await memory.EnterAsync(new MemoryNeed(long.MaxValue / 2, Usual: true), Token);
+        var head = Encoding.UTF8.GetBytes($$$"""{"parameters":{"binary_data_output":true},"inputs":[{"name":"input","shape":[{{{Rows}}},4],"datatype":"FP32","parameters":{"binary_data_size":{{{Rows * 16}}}}}]}""");
+
+        var large = PostAsync("/v2/models/iris/infer", [.. head, .. new byte[Rows * 16]], head.Length);
+        await Wait.UntilAsync(() => memory.Waiting == 1, "the large call in line");
+        (await PostAsync("/v2/models/iris/infer", Encoding.UTF8.GetBytes(Json))).Status.ShouldBe(HttpStatusCode.OK);
+        large.IsCompleted.ShouldBeFalse();
+        held!.Dispose();
+
+        (await large).Status.ShouldBe(HttpStatusCode.OK);
+        memory.Taken.ShouldBe(0);
     }
 
     private async Task<(HttpStatusCode Status, byte[] Body, int? HeadLength)> PostAsync(string path, byte[] body, int? headLength = null)

@@ -100,6 +100,23 @@ public sealed class ModelRepositoryTests : IDisposable
         (await RunAsync(models, "a")).ShouldNotBeEmpty();
     }
 
+    /// <summary>Calls share the budget with the models: a cold load beside them makes others go.</summary>
+    [Fact]
+    public async Task Acquire_ColdBesideCallsUnderWay_CountsThem()
+    {
+        _folders.AddIris("a");
+        _folders.AddIris("b");
+        var models = Repository(new MyelinOptions { Models = _folders.Root, Runtime = new RuntimeOptions { MemoryBudget = 1 << 20 } });
+        models.Rescan(settle: false);
+        (await models.AcquireAsync("a", TestContext.Current.CancellationToken)).Dispose();
+        models.Find("a")!.State.ShouldBe(ModelState.Ready);
+        models.CallBytes = () => 1 << 20;
+
+        (await models.AcquireAsync("b", TestContext.Current.CancellationToken)).Dispose();
+
+        models.Find("a")!.State.ShouldBe(ModelState.Available);
+    }
+
     [Fact]
     public async Task Rescan_NewVersionDoesNotLoad_TheOldOneGoesOnAndTheErrorShows()
     {

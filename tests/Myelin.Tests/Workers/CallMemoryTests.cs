@@ -66,6 +66,40 @@ public sealed class CallMemoryTests : IAsyncDisposable
         await second.WaitAsync(TimeSpan.FromSeconds(30), Token);
     }
 
+    /// <summary>A quarter of the budget stays the calls': one large model does not make all others wait for each other.</summary>
+    [Fact]
+    public async Task Enter_BesideAModelInUseAsLargeAsTheBudget_SmallerCallsRunTogether()
+    {
+        _models = 4 * Gibibyte;
+        var half = new MemoryNeed(Gibibyte / 2);
+
+        using var first = await _memory.EnterAsync(half, Token);
+        using var second = await _memory.EnterAsync(half, Token);
+
+        _memory.Taken.ShouldBe(Gibibyte);
+        var third = _memory.EnterAsync(half, Token).AsTask();
+        third.IsCompleted.ShouldBeFalse();
+        first!.Dispose();
+        await third.WaitAsync(TimeSpan.FromSeconds(30), Token);
+    }
+
+    /// <summary>What a model is made for is never refused: SD 2 at its own 768×768 on a small machine.</summary>
+    [Fact]
+    public async Task Enter_UsualCallOfMoreThanTheBudget_RunsAlone()
+    {
+        var other = await EnterAsync(1);
+        var large = _memory.EnterAsync(new MemoryNeed(5 * Gibibyte, Usual: true), Token).AsTask();
+        large.IsCompleted.ShouldBeFalse();
+
+        other.Dispose();
+        var alone = await large.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        var next = EnterAsync(1);
+        next.IsCompleted.ShouldBeFalse();
+        alone!.Dispose();
+
+        await next.WaitAsync(TimeSpan.FromSeconds(30), Token);
+    }
+
     [Fact]
     public async Task Enter_CancelledInLine_LetsTheNextIn()
     {

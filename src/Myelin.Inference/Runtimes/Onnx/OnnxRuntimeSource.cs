@@ -5,6 +5,8 @@ public sealed class OnnxRuntimeSource(string folder, OnnxOptions options) : IRun
 {
     public string? DeclaredTask => null;
 
+    public bool ComputesHere => options.Device == "cpu";
+
     public async ValueTask<IRuntime> OpenAsync(string file, CancellationToken cancellationToken) =>
         await Task.Run(() => OnnxRuntime.Load(Path.Combine(folder, file), options), cancellationToken).ConfigureAwait(false);
 

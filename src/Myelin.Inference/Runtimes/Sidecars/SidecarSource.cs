@@ -7,6 +7,8 @@ internal sealed class SidecarSource(SidecarPool pool, Action<SidecarPool> gone) 
 
     public string? DeclaredTask { get; } = pool.TryChoose(null)?.Find(pool.Networks[0])?.Capabilities.Task;
 
+    public bool ComputesHere => false;
+
     public IReadOnlyList<Models.ModelError> Broken => pool.State == SidecarState.Broken ? pool.Errors() : [];
 
     public async ValueTask<IRuntime> OpenAsync(string file, CancellationToken cancellationToken)

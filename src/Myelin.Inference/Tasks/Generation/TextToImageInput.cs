@@ -54,7 +54,8 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
         var (ownWidth, ownHeight) = TextToImageContract.DefaultSize(settings, folder);
         return new MemoryNeed(
             GenerationMemory.Of(folder, width, height, guided), "parameters.width",
-            $"Ask for a smaller picture: the network was made for {ownWidth}×{ownHeight}; outputWidth and outputHeight enlarge it");
+            $"Ask for a smaller picture: the network was made for {ownWidth}×{ownHeight}; outputWidth and outputHeight enlarge it",
+            Usual: (long)width * height <= (long)ownWidth * ownHeight);
     }
 
     private Picture? Decode(TaskInput input, string part, Picture? picture)

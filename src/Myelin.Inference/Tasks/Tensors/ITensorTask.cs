@@ -7,4 +7,7 @@ public interface ITensorTask
 {
     /// <summary>Null where the task does more than run a network.</summary>
     IRuntime? Network { get; }
+
+    /// <summary>What a call with these tensors takes; as <see cref="ITask.MemoryOf"/>.</summary>
+    MemoryNeed MemoryOf(IReadOnlyList<Tensor> inputs);
 }

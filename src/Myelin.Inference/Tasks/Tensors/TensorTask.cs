@@ -6,7 +6,28 @@ namespace Myelin.Inference.Tasks.Tensors;
 /// <summary>Numbers in, numbers out: the network as it is, in the JSON form of the Open Inference Protocol v2.</summary>
 internal sealed class TensorTask(IRuntime runtime) : ITask, ITensorTask
 {
+    /// <summary>
+    /// Nothing is known of the network but its input: the first two maps of a picture network are 64 channels at half the
+    /// side each, 5⅓ times the picture.
+    /// </summary>
+    private const int Growth = 12;
+
     public IRuntime? Network => runtime;
+
+    public MemoryNeed MemoryOf(IReadOnlyList<Tensor> inputs)
+    {
+        var bytes = 0L;
+        foreach (var tensor in inputs)
+        {
+            bytes += tensor.Bytes.Length;
+        }
+
+        return new MemoryNeed(bytes * Growth, "inputs", Usual: true);
+    }
+
+    /// <summary>A number takes some ten letters in JSON and four bytes in a tensor.</summary>
+    public MemoryNeed MemoryOf(TaskInput input) =>
+        input.Files.TryGetValue("inputs", out var file) ? new MemoryNeed((long)file.Bytes.Length / 10 * 4 * Growth, "input.inputs", Usual: true) : default;
 
     public static TaskKind Kind { get; } = new(
         TaskNames.Tensor,

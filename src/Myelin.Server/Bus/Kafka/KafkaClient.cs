@@ -19,6 +19,13 @@ internal sealed class KafkaClient(KafkaOptions options)
         {
             yield return $"bus.kafka.security: {kafka.Security} needs bus.kafka.username and a password (bus.kafka.passwordFile or MYELIN_BUS_KAFKA_PASSWORD)";
         }
+
+        // The library leaves such a broker out, with a line that nobody reads.
+        var security = kafka.Security.Replace("sasl", "sasl_", StringComparison.Ordinal);
+        foreach (var broker in kafka.Bootstrap.Split(',', StringSplitOptions.TrimEntries).Where(b => b.Contains("://", StringComparison.Ordinal) && !b.StartsWith(security + "://", StringComparison.OrdinalIgnoreCase)))
+        {
+            yield return $"bus.kafka.bootstrap: '{broker}' names another security than bus.kafka.security, which is {kafka.Security}";
+        }
     }
 
     /// <summary>For producing: what was acknowledged is on every in-sync copy, once and in order.</summary>

@@ -46,7 +46,7 @@ internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string
         {
             yield return $"worker.listen: '{options.Worker.Listen}' must be http://address:port, with a port of its own";
         }
-        else if (options.Urls.Split(',', ';').Any(url => BindingAddress.Parse(url.Trim()) is { IsUnixPipe: false } own && own.Port == listen.Port))
+        else if (FormAttribute.Addresses(options.Urls).Any(url => BindingAddress.Parse(url) is { IsUnixPipe: false } own && own.Port == listen.Port))
         {
             yield return $"worker.listen: port {listen.Port} is that of urls; it needs one of its own";
         }
