@@ -132,6 +132,12 @@ internal sealed class HttpLoad(Uri server, byte[] request)
 /// <param name="Latencies">Milliseconds, ascending.</param>
 internal sealed record LoadResult(double[] Latencies, Dictionary<int, int> Statuses, TimeSpan Elapsed)
 {
+    /// <summary>Rounds as one: what a percentile of rare answers needs.</summary>
+    public static LoadResult Join(IReadOnlyList<LoadResult> rounds) => new(
+        [.. rounds.SelectMany(r => r.Latencies).Order()],
+        rounds.SelectMany(r => r.Statuses).GroupBy(s => s.Key).ToDictionary(g => g.Key, g => g.Sum(s => s.Value)),
+        TimeSpan.FromTicks(rounds.Sum(r => r.Elapsed.Ticks)));
+
     public double PerSecond => Latencies.Length / Elapsed.TotalSeconds;
 
     public double Percentile(double share) => Percentile(Latencies, share);

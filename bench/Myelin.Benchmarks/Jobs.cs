@@ -57,18 +57,50 @@ internal static class Jobs
         table.Print("Refusals on a full queue");
     }
 
-    /// <summary>Submit → result of a trivial network, against the same network called in this process.</summary>
+    /// <summary>
+    /// Submit → result of a trivial network, against the same network called in this process. Where
+    /// <c>MYELIN_PREVIOUS_SERVER</c> names another version's server, both take turns: what else the machine does meets both.
+    /// </summary>
     private static async Task LatencyAsync()
     {
+        const int Rounds = 4;
+        var previous = Environment.GetEnvironmentVariable("MYELIN_PREVIOUS_SERVER") is { Length: > 0 } program ? await StartAsync("gateway,worker,coordinator", 10_000_000, ["iris"], program) : null;
+        await using var before = previous;
         await using var server = await StartAsync(roles: "gateway,worker,coordinator", "iris");
-        var load = new HttpLoad(server.Address, Request("/v1/jobs?wait=10s", "application/json", Encoding.UTF8.GetBytes(IrisInput)));
-        await load.RunAsync(16, TimeSpan.FromSeconds(3));
-        var table = new Table("", "per second", "p50 ms", "p99 ms", "p99.9 ms", "longest ms", "answers");
+        var versions = new List<(string Name, HttpLoad Load)> { ("", Waiting(server)) };
+        if (before is not null)
+        {
+            versions.Insert(0, ("the version before: ", Waiting(before)));
+        }
+
+        foreach (var (_, load) in versions)
+        {
+            await load.RunAsync(16, TimeSpan.FromSeconds(6));
+        }
+
+        var table = new Table("", "per second", "p50 ms", "p99 ms", "p99.9 ms", "longest ms", "p99.9 over p50", "over 300 ms", "longest fsync meanwhile, ms", "answers");
         foreach (var clients in new[] { 1, 16, 64 })
         {
-            var jobs = await load.RunAsync(clients, TimeSpan.FromSeconds(10));
-            table.Add($"submit → result, {clients} clients", jobs.PerSecond, jobs.Percentile(0.5), jobs.Percentile(0.99), jobs.Percentile(0.999), jobs.Percentile(1),
-                string.Join(", ", jobs.Statuses.Select(s => $"{s.Key}×{s.Value}")));
+            var rounds = versions.Select(_ => new List<LoadResult>()).ToArray();
+            var disk = versions.Select(_ => 0.0).ToArray();
+            for (var round = 0; round < Rounds; round++)
+            {
+                for (var version = 0; version < versions.Count; version++)
+                {
+                    using var ended = new CancellationTokenSource();
+                    var watch = Task.Run(() => LongestFsync(server.Data, ended.Token));
+                    rounds[version].Add(await versions[version].Load.RunAsync(clients, TimeSpan.FromSeconds(5)));
+                    await ended.CancelAsync();
+                    disk[version] = Math.Max(disk[version], await watch);
+                }
+            }
+
+            foreach (var ((name, _), runs, longest) in versions.Zip(rounds, disk))
+            {
+                var jobs = LoadResult.Join(runs);
+                table.Add($"{name}submit → result, {clients} clients", jobs.PerSecond, jobs.Percentile(0.5), jobs.Percentile(0.99), jobs.Percentile(0.999), jobs.Percentile(1),
+                    jobs.Percentile(0.999) / jobs.Percentile(0.5), jobs.Latencies.Count(l => l > 300), longest, string.Join(", ", jobs.Statuses.Select(s => $"{s.Key}×{s.Value}")));
+            }
         }
 
         var definition = ModelFolder.Load(Path.Combine(server.Data, "models", "iris"))[0];
@@ -83,9 +115,9 @@ internal static class Jobs
         }
 
         raw.Sort();
-        table.Add("raw ONNX Runtime call, one after the other", 1000 / raw.Average(), raw[raw.Count / 2], raw[raw.Count * 99 / 100], raw[raw.Count * 999 / 1000], raw[^1], "");
+        table.Add("raw ONNX Runtime call, one after the other", 1000 / raw.Average(), raw[raw.Count / 2], raw[raw.Count * 99 / 100], raw[raw.Count * 999 / 1000], raw[^1], "", "", "", "");
         var fsyncs = Fsyncs(server.Data);
-        table.Add("one fsync of the disk", fsyncs, 1000 / fsyncs, "", "", "", "");
+        table.Add("one fsync of the disk", fsyncs, 1000 / fsyncs, "", "", "", "", "", "", "");
         table.Print("Submit to result of a trivial model (the job is stored durably three times: accept, claim, result)");
     }
 
@@ -136,16 +168,21 @@ internal static class Jobs
         return counts.Sum() / clock.Elapsed.TotalSeconds;
     }
 
+    private static HttpLoad Waiting(ServerProcess server) => new(server.Address, Request("/v1/jobs?wait=10s", "application/json", Encoding.UTF8.GetBytes(IrisInput)));
+
     private static Task<ServerProcess> StartAsync(string roles, params string[] models) => StartAsync(roles, 10_000_000, models);
 
-    private static async Task<ServerProcess> StartAsync(string roles, int queueLimit, params string[] models)
+    private static Task<ServerProcess> StartAsync(string roles, int queueLimit, params string[] models) => StartAsync(roles, queueLimit, models, ServerProcess.Executable);
+
+    private static async Task<ServerProcess> StartAsync(string roles, int queueLimit, string[] models, string program)
     {
         var server = new ServerProcess(environment: new Dictionary<string, string>
         {
             ["MYELIN_ROLES"] = roles,
             ["MYELIN_JOBS_QUEUE_LIMIT"] = queueLimit.ToString(System.Globalization.CultureInfo.InvariantCulture),
             ["MYELIN_TELEMETRY_LOG_LEVEL"] = "Warning",
-        });
+        })
+        { Program = program };
         foreach (var model in models)
         {
             Install(model, Path.Combine(server.Data, "models"));
@@ -181,6 +218,22 @@ internal static class Jobs
 
     public static byte[] Request(string path, string contentType, byte[] body) =>
         [.. Encoding.ASCII.GetBytes($"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {contentType}\r\nContent-Length: {body.Length}\r\n\r\n"), .. body];
+
+    /// <summary>What a stall of the disk or of the machine costs anybody: 4 kB made durable a hundred times a second beside the load.</summary>
+    private static double LongestFsync(string folder, CancellationToken ended)
+    {
+        using var file = new FileStream(Path.Combine(folder, "beside.tmp"), FileMode.Create, FileAccess.Write, FileShare.None, 1);
+        var (block, longest) = (new byte[4096], TimeSpan.Zero);
+        while (!ended.WaitHandle.WaitOne(10))
+        {
+            var start = Stopwatch.GetTimestamp();
+            file.Write(block);
+            file.Flush(flushToDisk: true);
+            longest = Stopwatch.GetElapsedTime(start) is var took && took > longest ? took : longest;
+        }
+
+        return longest.TotalMilliseconds;
+    }
 
     /// <summary>How often a second this disk makes 4 kB durable, one after the other.</summary>
     private static double Fsyncs(string folder)

