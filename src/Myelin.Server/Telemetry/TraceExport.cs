@@ -1,5 +1,5 @@
+using System.Diagnostics;
 using Myelin.Server.Configuration;
-using OpenTelemetry;
 using OpenTelemetry.Exporter;
 using OpenTelemetry.Resources;
 using OpenTelemetry.Trace;
@@ -9,37 +9,32 @@ namespace Myelin.Server.Telemetry;
 /// <summary>
 /// Sends traces by OTLP while an endpoint is set; otherwise nothing is built, recorded or sent. Port 4317 or a
 /// <c>grpc://</c> address speaks gRPC, everything else HTTP with protobuf, <c>/v1/traces</c> added where no path is given.
+/// What is buffered at the end goes out with the host.
 /// </summary>
-internal sealed class TraceExport(MyelinOptions options) : IHostedService, IDisposable
+internal static class TraceExport
 {
     /// <summary>Of the server's spans: gateway, worker and what lies between carry one trace.</summary>
     private const string SourceName = "Myelin";
 
-    private TracerProvider? _provider;
-
-    public Task StartAsync(CancellationToken cancellationToken)
+    public static IServiceCollection AddTraceExport(this IServiceCollection services, TelemetryOptions options)
     {
-        if (options.Telemetry.OtlpEndpoint is { Length: > 0 } endpoint)
+        if (options.OtlpEndpoint is not { Length: > 0 } address)
         {
-            var (uri, protocol) = Resolve(endpoint);
-            _provider = Sdk.CreateTracerProviderBuilder()
-                .ConfigureResource(r => r.AddService("myelin", serviceVersion: typeof(TraceExport).Assembly.GetName().Version?.ToString(3)))
-                .AddSource(SourceName, "Microsoft.AspNetCore")
-                .AddOtlpExporter(o => (o.Endpoint, o.Protocol) = (uri, protocol))
-                .Build();
+            return services;
         }
 
-        return Task.CompletedTask;
-    }
+        var (endpoint, protocol) = Resolve(address);
+        services.AddOpenTelemetry()
+            .ConfigureResource(resource => resource.AddService("myelin", serviceVersion: typeof(TraceExport).Assembly.GetName().Version?.ToString(3)))
+            .WithTracing(traces => traces
+                .AddSource(SourceName)
+                .AddAspNetCoreInstrumentation()
 
-    public Task StopAsync(CancellationToken cancellationToken)
-    {
-        // What is still buffered is worth a moment, a collector that is gone is not worth more.
-        _provider?.ForceFlush(timeoutMilliseconds: 2000);
-        return Task.CompletedTask;
+                // Calls to workers and blobs within a request or a job; what loops do by themselves would be traces of one span.
+                .AddHttpClientInstrumentation(http => http.FilterHttpRequestMessage = static _ => Activity.Current?.Parent is not null)
+                .AddOtlpExporter(otlp => (otlp.Endpoint, otlp.Protocol) = (endpoint, protocol)));
+        return services;
     }
-
-    public void Dispose() => _provider?.Dispose();
 
     internal static (Uri Endpoint, OtlpExportProtocol Protocol) Resolve(string endpoint)
     {

@@ -37,7 +37,7 @@ internal static class Gateway
         services.TryAddSingleton<InferenceInstruments>();
         services.AddHealth();
         services.TryAddSingleton(KeyStores.Of);
-        services.AddHostedService<TraceExport>();
+        services.AddTraceExport(options.Telemetry);
         services.AddRouting();
         return services;
     }
@@ -72,11 +72,6 @@ internal static class Gateway
     {
         // Listens from the first request on, not from the first scrape.
         app.Services.GetRequiredService<MetricsPage>();
-
-        if (app.Services.GetRequiredService<MyelinOptions>().Telemetry.OtlpEndpoint is { Length: > 0 })
-        {
-            app.UseMiddleware<RequestSpanMiddleware>();
-        }
 
         app.UseMiddleware<FaultMiddleware>();
         app.UseMiddleware<AccountsMiddleware>();

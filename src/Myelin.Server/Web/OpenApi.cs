@@ -5,7 +5,7 @@ using Myelin.Server.Accounts;
 
 namespace Myelin.Server.Web;
 
-/// <summary>The OpenAPI document at <c>/openapi/v1.json</c> and the page at <c>/docs</c> that shows it.</summary>
+/// <summary>The OpenAPI document at <c>/openapi/v1.json</c>.</summary>
 internal static class OpenApi
 {
     public static IServiceCollection AddMyelinOpenApi(this IServiceCollection services) => services.AddOpenApi("v1", options =>
@@ -17,7 +17,7 @@ internal static class OpenApi
             {
                 Title = "Myelin",
                 Version = typeof(OpenApi).Assembly.GetName().Version?.ToString(3) ?? "0",
-                Description = "Runs neural networks as services: submit a job, watch it, fetch its result. Errors are RFC 9457 problems whose `type` is stable.",
+                Description = $"Runs neural networks as services: submit a job, watch it, fetch its result. Errors are RFC 9457 problems whose `type` is stable.\n\n# Problems{ProblemList()}",
             };
 
             // The address that the reader already uses; behind a proxy the server's own idea of it would be wrong.
@@ -69,17 +69,10 @@ internal static class OpenApi
     public static void MapMyelinOpenApi(this IEndpointRouteBuilder routes)
     {
         routes.MapOpenApi("/openapi/{documentName}.json").OpenToAll();
-        routes.MapGet("/docs", () => Resource("docs.html", "text/html; charset=utf-8")).OpenToAll().ExcludeFromDescription();
-        routes.MapGet("/docs/docs.js", () => Resource("docs.js", "text/javascript; charset=utf-8")).OpenToAll().ExcludeFromDescription();
-        routes.MapGet("/docs/docs.css", () => Resource("docs.css", "text/css; charset=utf-8")).OpenToAll().ExcludeFromDescription();
-        routes.MapGet("/problems/{name}", (string name) => ProblemPage(name)).OpenToAll().ExcludeFromDescription();
+        routes.MapDocs();
     }
 
-    private static IResult Resource(string name, string contentType) =>
-        TypedResults.Stream(typeof(OpenApi).Assembly.GetManifestResourceStream("Myelin.Server.Web.Docs." + name)!, contentType);
-
-    // A problem's type is an address, and an address that is followed should lead somewhere.
-    private static IResult ProblemPage(string name) => Problems.Types.Contains("/problems/" + name)
-        ? TypedResults.Redirect($"/docs#problem-{name}")
-        : new ProblemResult(ProblemTypes.NotFound, "there is no such kind of problem");
+    /// <summary>Every kind of problem under a heading of its name, for people and for the links that types are.</summary>
+    private static string ProblemList() => string.Concat(Problems.Types.Select(type => Problems.Of(type, "")).OrderBy(problem => problem.Status)
+        .Select(problem => $"\n\n## {problem.Type["/problems/".Length..]}\n\n{problem.Status}: {problem.Title}."));
 }

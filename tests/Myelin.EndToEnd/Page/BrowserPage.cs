@@ -66,11 +66,11 @@ public sealed class BrowserPage : IAsyncDisposable
     }
 
     /// <summary>Kept where <c>MYELIN_SCREENSHOTS</c> names a folder, for people to look at.</summary>
-    public async Task ScreenshotAsync(string name)
+    public async Task ScreenshotAsync(string name, bool whole = true)
     {
         if (Environment.GetEnvironmentVariable("MYELIN_SCREENSHOTS") is { Length: > 0 } folder)
         {
-            await Page.ScreenshotAsync(new() { Path = Path.Combine(folder, name + ".png"), FullPage = true });
+            await Page.ScreenshotAsync(new() { Path = Path.Combine(folder, name + ".png"), FullPage = whole });
         }
     }
 

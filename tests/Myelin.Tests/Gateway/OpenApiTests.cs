@@ -1,5 +1,8 @@
+using System.IO.Compression;
+using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.Routing;
+using Myelin.Server.Web;
 using Shouldly;
 using Xunit;
 
@@ -32,15 +35,35 @@ public sealed class OpenApiTests(IdleServer idle) : IClassFixture<IdleServer>
         submit.GetProperty("responses").EnumerateObject().Select(r => r.Name).ShouldBe(["200", "202", "400", "401", "403", "404", "413", "415", "422", "429", "503", "507"], ignoreOrder: true);
     }
 
-    [Fact]
-    public async Task Page_NeedsNothingFromElsewhere()
+    [Theory]
+    [InlineData("gzip, deflate, br")]
+    [InlineData("br")]
+    [InlineData("gzip;q=0")]
+    public async Task Scalar_ForAnyBrowser_ComesOnceAVersion(string encodings)
     {
-        foreach (var path in (string[])["/docs", "/docs/docs.js", "/docs/docs.css"])
+        var token = TestContext.Current.CancellationToken;
+        using var request = new HttpRequestMessage(HttpMethod.Get, "/docs/scalar.js");
+        request.Headers.TryAddWithoutValidation("Accept-Encoding", encodings);
+        using var response = await idle.Server.Http.SendAsync(request, token);
+        await using var body = await response.Content.ReadAsStreamAsync(token);
+        await using var plain = response.Content.Headers.ContentEncoding.Contains("gzip") ? new GZipStream(body, CompressionMode.Decompress) : body;
+        using var reader = new StreamReader(plain);
+        (await reader.ReadToEndAsync(token)).ShouldContain("createApiReference");
+
+        using var again = new HttpRequestMessage(HttpMethod.Get, "/docs/scalar.js");
+        again.Headers.IfNoneMatch.Add(response.Headers.ETag.ShouldNotBeNull());
+        using var unchanged = await idle.Server.Http.SendAsync(again, token);
+        unchanged.StatusCode.ShouldBe(HttpStatusCode.NotModified);
+    }
+
+    [Fact]
+    public async Task Docs_EveryKindOfProblem_HasItsHeading()
+    {
+        using var document = JsonDocument.Parse(await idle.Server.Http.GetStringAsync("/openapi/v1.json"));
+        var description = document.RootElement.GetProperty("info").GetProperty("description").GetString()!;
+        foreach (var type in Problems.Types)
         {
-            var text = await idle.Server.Http.GetStringAsync(path);
-            text.ShouldNotContain("http://");
-            text.ShouldNotContain("https://");
-            text.ShouldNotContain("innerHTML");
+            description.ShouldContain($"\n\n## {type["/problems/".Length..]}\n\n");
         }
     }
 }

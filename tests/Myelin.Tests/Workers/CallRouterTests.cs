@@ -227,23 +227,8 @@ public sealed class CallRouterTests
         return Task.CompletedTask;
     }
 
-    private static async Task<RunningServer> GatewayAsync(Func<DateTimeOffset, WorkerRow[]> rows, TimeSpan? timeout = null)
-    {
-        var gateway = await RunningServer.StartAsync(
-            o => o with
-            {
-                Calls = o.Calls with { Timeout = timeout ?? TimeSpan.FromSeconds(5), ConnectTimeout = TimeSpan.FromSeconds(5) },
-                Cluster = o.Cluster with { Key = "0123456789abcdef" },
-            },
-            worker: false);
-        foreach (var row in rows(TimeProvider.System.GetUtcNow()))
-        {
-            await gateway.Get<IWorkerStore>().RegisterAsync(row, Token);
-        }
-
-        await gateway.Get<WorkerDirectory>().RefreshAsync(Token);
-        return gateway;
-    }
+    private static Task<RunningServer> GatewayAsync(Func<DateTimeOffset, WorkerRow[]> rows, TimeSpan? timeout = null) =>
+        FakeWorker.GatewayAsync(rows, o => o with { Calls = o.Calls with { Timeout = timeout ?? o.Calls.Timeout } });
 
     private static async Task<HttpStatusCode> PostAsync(RunningServer gateway, byte[] body, CancellationToken? token = null)
     {

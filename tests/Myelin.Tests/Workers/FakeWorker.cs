@@ -7,7 +7,10 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Myelin.Protocol;
+using Myelin.Server.Configuration;
 using Myelin.Server.Workers.Registry;
+using Myelin.Testing;
+using Xunit;
 
 namespace Myelin.Tests.Workers;
 
@@ -55,6 +58,25 @@ internal sealed class FakeWorker : IAsyncDisposable
         Revision = 1,
         Models = [new Model { Id = "net", Name = "net", Task = "tensor", State = state, Inputs = [new ModelInput("inputs", "json", Required: true, "tensors")] }],
     };
+
+    /// <summary>A gateway that knows these workers.</summary>
+    public static async Task<RunningServer> GatewayAsync(Func<DateTimeOffset, WorkerRow[]> rows, Func<MyelinOptions, MyelinOptions> configure)
+    {
+        var gateway = await RunningServer.StartAsync(
+            o => configure(o with
+            {
+                Calls = o.Calls with { Timeout = TimeSpan.FromSeconds(5), ConnectTimeout = TimeSpan.FromSeconds(5) },
+                Cluster = o.Cluster with { Key = "0123456789abcdef" },
+            }),
+            worker: false);
+        foreach (var row in rows(TimeProvider.System.GetUtcNow()))
+        {
+            await gateway.Get<IWorkerStore>().RegisterAsync(row, TestContext.Current.CancellationToken);
+        }
+
+        await gateway.Get<WorkerDirectory>().RefreshAsync(TestContext.Current.CancellationToken);
+        return gateway;
+    }
 
     public async ValueTask DisposeAsync()
     {
