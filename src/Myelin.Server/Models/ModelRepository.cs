@@ -110,6 +110,20 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
         await Task.WhenAll(sidecars);
     }
 
+    /// <summary>Loads those again that failed for a reason that passes; what is still so is shown, not logged each time.</summary>
+    public Task WarmAgainAsync(TimeSpan pause, CancellationToken cancellationToken) => Task.WhenAll(_slots.Values.Where(s => s.FailedBefore(pause)).Select(async slot =>
+    {
+        try
+        {
+            using var lease = await slot.AcquireAsync(cancellationToken);
+            LogBack(log, slot.Entry.Name);
+        }
+        catch (ModelException)
+        {
+            // Its entry says so.
+        }
+    }));
+
     /// <summary>Retires every model and waits until all have let go, for as long as a shutdown can: an abandoned task holds its model for ever.</summary>
     public async Task UnloadAllAsync(TimeSpan limit)
     {
@@ -219,6 +233,9 @@ internal sealed partial class ModelRepository(MyelinOptions options, ModelLoader
 
     [LoggerMessage(LogLevel.Warning, "model {Name} is broken: {Reason}")]
     private static partial void LogBroken(ILogger log, string name, string reason);
+
+    [LoggerMessage(LogLevel.Information, "model {Name} can be used now")]
+    private static partial void LogBack(ILogger log, string name);
 
     [LoggerMessage(LogLevel.Information, "model {Name} unloaded to stay within the memory budget")]
     private static partial void LogUnloaded(ILogger log, string name);

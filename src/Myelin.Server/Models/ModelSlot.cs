@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
+using Myelin.Inference.Runtimes.Sidecars.Processes;
 using Myelin.Inference.Tasks;
 
 namespace Myelin.Server.Models;
@@ -20,6 +21,9 @@ internal sealed class ModelSlot(
     private Task<ITask>? _task;
     private int _users;
     private bool _retired;
+
+    /// <summary>The last load failed for a reason that passes.</summary>
+    private bool _failed;
     private long _lastUsed = time.GetTimestamp();
     private Task _disposal = Task.CompletedTask;
 
@@ -157,6 +161,15 @@ internal sealed class ModelSlot(
         }
     }
 
+    /// <summary>Whether it could not be loaded for a reason that passes, and that was so long ago.</summary>
+    public bool FailedBefore(TimeSpan pause)
+    {
+        lock (_lock)
+        {
+            return _failed && time.GetElapsedTime(_lastUsed) >= pause;
+        }
+    }
+
     /// <summary>Drops the task unless somebody uses it; the next user loads it again.</summary>
     public bool TryUnload()
     {
@@ -191,8 +204,9 @@ internal sealed class ModelSlot(
             {
                 // A fault that nobody foresaw still only breaks this model, and says so.
                 var errors = new[] { new ModelError(_entry.Definition!.Revision, "", e.Message) };
-                Become(_entry with { State = ModelState.Broken, Errors = errors });
-                throw new ModelException(errors);
+                var passes = Shortage.Is(e);
+                Become(_entry with { State = passes ? ModelState.Available : ModelState.Broken, Errors = errors }, again: passes);
+                throw new ModelException(errors) { Transient = passes };
             }
         });
     }
@@ -203,6 +217,7 @@ internal sealed class ModelSlot(
         {
             _entry = entry;
             _task = again ? null : _task;
+            _failed = again;
         }
     }
 

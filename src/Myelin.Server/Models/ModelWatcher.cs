@@ -14,6 +14,9 @@ internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions
 
     private volatile bool _warm;
 
+    /// <summary>Beside the looks: a start that takes long holds up none of them.</summary>
+    private Task _again = Task.CompletedTask;
+
     /// <summary>
     /// Why models are not to be counted on here; null where they are. One of several workers gets work once it has tried to
     /// load every model; a server alone takes jobs from the first moment, they wait for their model as they would for a permit.
@@ -68,6 +71,12 @@ internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions
             if ((changed || models.Rescan(settle: true)) && options.Runs("worker"))
             {
                 await models.WarmAsync(cancellationToken);
+            }
+
+            if (_again.IsCompleted && options.Runs("worker"))
+            {
+                await _again;
+                _again = models.WarmAgainAsync(options.Sidecars.MaxRestartDelay, cancellationToken);
             }
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)

@@ -162,7 +162,15 @@ internal sealed partial class FrameTopics(
     {
         LogPutAside(frame.Origin ?? stream, e);
         instruments.Ended(stream, FrameOutcome.Failed);
-        await bus.RejectAsync(frame, $"unusable: {e.Message}", cancellationToken);
+        try
+        {
+            await bus.RejectAsync(frame, $"unusable: {e.Message}", cancellationToken);
+        }
+        catch (Exception last) when (!cancellationToken.IsCancellationRequested)
+        {
+            _broken.TrySetException(last); // here: its lane looks at a delivery only when the next frame comes
+            throw;
+        }
     }
 
     public override void Dispose()

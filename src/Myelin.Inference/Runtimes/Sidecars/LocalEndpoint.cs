@@ -61,7 +61,9 @@ internal sealed partial class LocalEndpoint(
             }
 
             LogRestarting(logger, Definition.Name, end.Reason, wait.TotalSeconds);
-            Become(SidecarState.Restarting, end.Reason, settled: false, log);
+            
+            // A shortage may last: who waits for the first start hears of it, and comes again later.
+            Become(SidecarState.Restarting, end.Reason, settled: end.Kind == EndKind.Shortage, log);
             await Task.Delay(wait, house.Time, Stop).ConfigureAwait(false);
             CountRestart();
         }
@@ -96,10 +98,15 @@ internal sealed partial class LocalEndpoint(
         {
             process = SidecarProcess.Start(start, house.Watchdog, _log);
         }
-        catch (Exception fault) when (fault is Win32Exception or IOException)
+        catch (Exception fault)
         {
             RunFolder.Forget(start.Folder);
-            return Failed(fault);
+            if (fault is Win32Exception or IOException)
+            {
+                return Failed(fault);
+            }
+
+            throw;
         }
 
         _process = process;
@@ -236,8 +243,9 @@ internal sealed partial class LocalEndpoint(
         }
 
         _owner = user is null ? null : (user.Id, user.Group);
+        var port = SidecarEnvironment.WantsPort(Sidecar) ? FreePort() : (int?)null; // may fail: before there is a folder
         var folder = house.Run.Make(user);
-        _address = Listen(folder);
+        _address = Listen(folder, port);
         return new SidecarStart
         {
             Model = Definition.Name,
@@ -253,17 +261,16 @@ internal sealed partial class LocalEndpoint(
         };
     }
 
-    private SidecarAddress Listen(string folder)
-    {
-        if (SidecarEnvironment.WantsPort(Sidecar))
-        {
-            // Free now; if another takes it first the start fails, and the next one gets another.
-            using var probe = new TcpListener(IPAddress.Loopback, 0);
-            probe.Start();
-            return new SidecarAddress(SidecarTransport.Http, null, new Uri(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{((IPEndPoint)probe.LocalEndpoint).Port}")));
-        }
+    private SidecarAddress Listen(string folder, int? port) => port is { } free
+        ? new SidecarAddress(SidecarTransport.Http, null, new Uri(string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{free}")))
+        : new SidecarAddress(Sidecar.Transport == "http" ? SidecarTransport.Http : SidecarTransport.Uds, Path.Combine(folder, "s"), null);
 
-        return new SidecarAddress(Sidecar.Transport == "http" ? SidecarTransport.Http : SidecarTransport.Uds, Path.Combine(folder, "s"), null);
+    /// <summary>Free now; if another takes it first the start fails, and the next one gets another.</summary>
+    private static int FreePort()
+    {
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        return ((IPEndPoint)probe.LocalEndpoint).Port;
     }
 
     private enum EndKind

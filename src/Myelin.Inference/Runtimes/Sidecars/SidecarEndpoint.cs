@@ -13,7 +13,7 @@ internal abstract class SidecarEndpoint(ModelDefinition definition, Action chang
     private Task _loop = Task.CompletedTask;
     private volatile EndpointView _view = new(SidecarState.Starting, null, null, null);
 
-    /// <summary>Completes when it is ready or has failed for the first time; what is given up later shows in <see cref="State"/>.</summary>
+    /// <summary>Completes when it is ready, has failed for the first time, or the machine has no room for it now; what is given up later shows in <see cref="State"/>.</summary>
     public Task Settled => _settled.Task;
 
     public SidecarState State => _view.State;

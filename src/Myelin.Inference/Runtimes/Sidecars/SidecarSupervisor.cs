@@ -29,7 +29,7 @@ public sealed partial class SidecarSupervisor(SidecarOptions options, TimeProvid
     }
 
     /// <summary>Starts a model's sidecars, or connects to them, and waits until they are ready.</summary>
-    /// <exception cref="ModelException">None got ready; says why, with the last lines of the log.</exception>
+    /// <exception cref="ModelException">None got ready; says why, with the last lines of the log. Transient where the machine had no room, or others run it.</exception>
     public async Task<IRuntimeSource> OpenAsync(ModelDefinition definition, CancellationToken cancellationToken)
     {
         var sidecar = definition.Sidecar ?? throw new ArgumentException("the model has no sidecar", nameof(definition));
@@ -53,9 +53,9 @@ public sealed partial class SidecarSupervisor(SidecarOptions options, TimeProvid
             var errors = pool.Errors();
             await pool.DisposeAsync().ConfigureAwait(false);
             Forget(pool);
-            if (fault is RuntimeException)
+            if (fault is RuntimeException unavailable)
             {
-                throw new ModelException(errors.Count > 0 ? errors : [new ModelError("model.yaml", "sidecar", fault.Message)]) { Transient = sidecar.Addresses.Count > 0 };
+                throw new ModelException(errors.Count > 0 ? errors : [new ModelError("model.yaml", "sidecar", fault.Message)]) { Transient = unavailable.Retryable };
             }
 
             throw;

@@ -77,7 +77,7 @@ public sealed class SupervisorTests
         variables["CUDA_VISIBLE_DEVICES"].ShouldBe("");
         variables["CWD"].ShouldBe(definition.ModelFolder);
         variables.Keys.Except(["PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "STARTUP", "CUDA_VISIBLE_DEVICES", "PWD", "CWD", "UID", "OLDPWD", "_", "SHLVL", "LC_CTYPE",
-            "MYELIN_SIDECAR_LISTEN", "MYELIN_MODEL_NAME", "MYELIN_MODEL_REVISION", "MYELIN_MODEL_FOLDER", "MYELIN_REVISION_FOLDER"]).ShouldBeEmpty();
+            "MYELIN_SIDECAR_LISTEN", "MYELIN_MODEL_NAME", "MYELIN_MODEL_REVISION", "MYELIN_MODEL_FOLDER", "MYELIN_REVISION_FOLDER", "MYELIN_SIDECAR_FOLDER"]).ShouldBeEmpty();
     }
 
     [Theory]
@@ -188,9 +188,32 @@ public sealed class SupervisorTests
         await Wait.UntilAsync(() => !SidecarModels.IsAlive(child), "the child has ended");
     }
 
-    /// <summary>For longer than failed starts are counted; it starts once there is space.</summary>
+    /// <summary>Only the variable itself tells whose a process is, not a text that looks like it.</summary>
     [Fact]
-    public async Task Start_DiskIsFull_IsTriedAgainUntilThereIsSpace()
+    public async Task Stop_ProcessesThatOnlyNameTheFolder_LiveOn()
+    {
+        await using var models = new SidecarModels();
+        var definition = models.Write();
+        var source = await models.OpenAsync(definition);
+        var folder = Path.GetDirectoryName(models.Supervisor.Find(definition)!.Endpoints.Single().Address.Split(':')[1])!;
+        using var other = Sleep("NOTES", $"MYELIN_SIDECAR_FOLDER={folder}");
+        using var neighbour = Sleep("MYELIN_SIDECAR_FOLDER", folder + "7");
+        using var stray = Sleep("MYELIN_SIDECAR_FOLDER", folder);
+
+        await source.DisposeAsync();
+
+        await stray.WaitForExitAsync(s_token);
+        (other.HasExited, neighbour.HasExited).ShouldBe((false, false));
+        other.Kill();
+        neighbour.Kill();
+
+        static System.Diagnostics.Process Sleep(string name, string value) =>
+            System.Diagnostics.Process.Start(new System.Diagnostics.ProcessStartInfo("/bin/sleep", "600") { Environment = { [name] = value } })!;
+    }
+
+    /// <summary>Nobody waits for space: whoever opens hears of it, and opens again.</summary>
+    [Fact]
+    public async Task Start_DiskIsFull_IsSaidAtOnceAndWorksOnceThereIsSpace()
     {
         using var disk = SmallDisk.Mount(1);
         await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 2, MaxRestartDelay = TimeSpan.FromMilliseconds(50) });
@@ -200,13 +223,35 @@ public sealed class SupervisorTests
         var filler = Path.Combine(disk.Path, "filler");
         Should.Throw<IOException>(() => File.WriteAllBytes(filler, new byte[2 << 20]));
 
-        var opening = models.OpenAsync(models.Write());
-        await Wait.UntilAsync(() => models.Log.Count(line => line.Contains("could not be started", StringComparison.Ordinal)) > 3);
-        opening.IsCompleted.ShouldBeFalse();
+        var definition = models.Write();
+        var fault = await Should.ThrowAsync<ModelException>(() => models.OpenAsync(definition));
+        fault.Transient.ShouldBeTrue();
+        fault.Message.ShouldContain("could not be started");
         File.Delete(filler);
 
-        await using var source = await opening;
-        await using var runtime = await source.OpenAsync("model.onnx", s_token);
+        await using var runtime = await models.RunAsync(definition);
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1);
+    }
+
+    /// <summary>One that was there is started again without end: for longer than failed starts are counted.</summary>
+    [Fact]
+    public async Task Crash_WhileTheDiskIsFull_ComesBackOnceThereIsSpace()
+    {
+        using var disk = SmallDisk.Mount(1);
+        await using var models = new SidecarModels(new SidecarOptions { RunFolder = "", MaxCrashes = 2, MaxRestartDelay = TimeSpan.FromMilliseconds(50) });
+        models.Options = models.Options with { RunFolder = Path.Combine(disk.Path, "run") };
+        var definition = models.Write();
+        await using var runtime = await models.RunAsync(definition);
+        var filler = Path.Combine(disk.Path, "filler");
+
+        System.Diagnostics.Process.GetProcessById(models.Supervisor.Find(definition)!.Endpoints.Single().Pid!.Value).Kill();
+        await Wait.UntilAsync(() =>
+        {
+            Should.Throw<IOException>(() => File.WriteAllBytes(filler, new byte[2 << 20])); // what the last try left again
+            return models.Log.Count(line => line.Contains("could not be started", StringComparison.Ordinal)) > 3;
+        });
+        File.Delete(filler);
+
         (await SidecarModels.CallAsync(runtime, "pid")).ShouldBeGreaterThan(1);
     }
 

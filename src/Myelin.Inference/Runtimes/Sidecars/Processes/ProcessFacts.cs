@@ -20,23 +20,21 @@ internal static class ProcessFacts
         return [.. All().Where(pid => Fields($"/proc/{pid}/stat") is { } fields && fields[GroupField] == wanted && fields[StateField] is not ("Z" or "X"))];
     }
 
-    /// <summary>Processes that were started with this text in their environment, or by one that was.</summary>
-    public static IReadOnlyList<int> WithEnvironment(string text) => [.. All().Where(pid => Environment(pid).Contains(text, StringComparison.Ordinal))];
-
-    /// <summary>What the process was started with, entries separated by zeros; empty where that may not be read.</summary>
-    public static string Environment(int pid)
+    /// <summary>A variable that the process was started with, or inherited from one that was; null where it has none or may not be read.</summary>
+    public static string? Variable(int pid, string name)
     {
         try
         {
-            return File.ReadAllText($"/proc/{pid}/environ");
+            return File.ReadAllText($"/proc/{pid}/environ").Split('\0').FirstOrDefault(entry => entry.StartsWith(name + "=", StringComparison.Ordinal))?[(name.Length + 1)..];
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
         {
-            return "";
+            return null;
         }
     }
 
-    private static IEnumerable<int> All()
+    /// <exception cref="IOException">No handle is left to look with.</exception>
+    public static IEnumerable<int> All()
     {
         foreach (var path in Directory.EnumerateDirectories("/proc"))
         {

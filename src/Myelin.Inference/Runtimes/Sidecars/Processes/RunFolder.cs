@@ -12,6 +12,9 @@ namespace Myelin.Inference.Runtimes.Sidecars.Processes;
 /// </summary>
 internal sealed class RunFolder : IDisposable
 {
+    /// <summary>Variable of every process started here, and of its children: the folder of its socket.</summary>
+    public const string Variable = "MYELIN_SIDECAR_FOLDER";
+
     private const string Prefix = "w-";
 
     /// <summary>/w-4194304-18446744073709551615a/99999/s</summary>
@@ -94,17 +97,28 @@ internal sealed class RunFolder : IDisposable
         }
     }
 
-    /// <summary>Ends what left its process group (a session of its own): its environment still names the folder of its socket.</summary>
+    /// <summary>
+    /// Ends what left its process group (a session of its own): its environment still names the folder of its socket. Without a
+    /// handle to look with it ends nothing; the end of the worker looks once more.
+    /// </summary>
     public static void EndStrays(string folder)
     {
-        foreach (var stray in ProcessFacts.WithEnvironment(folder))
+        try
         {
-            Posix.Signal(stray, Posix.Kill);
+            foreach (var stray in ProcessFacts.All().Where(pid => IsOf(pid, folder)))
+            {
+                Posix.Signal(stray, Posix.Kill);
+            }
+        }
+        catch (IOException)
+        {
+            // Nobody can be helped by a fault here: the rest is cleared away all the same.
         }
     }
 
     public void Dispose()
     {
+        EndStrays(Folder);
         try
         {
             Directory.Delete(Folder, recursive: true);
@@ -159,7 +173,7 @@ internal sealed class RunFolder : IDisposable
             }
         }
 
-        EndStrays(folder + Path.DirectorySeparatorChar);
+        EndStrays(folder);
         try
         {
             Directory.Delete(folder, recursive: true);
@@ -187,13 +201,17 @@ internal sealed class RunFolder : IDisposable
         }
     }
 
+    /// <summary>Whether the process was started with this folder or one in it.</summary>
+    private static bool IsOf(int pid, string folder) =>
+        ProcessFacts.Variable(pid, Variable) is { } own && (own + '/').StartsWith(folder + '/', StringComparison.Ordinal);
+
     /// <summary>
     /// Ends what is left of a group. Its number may have been given to others since: the leader is known by its start,
     /// and every member by the worker's folder in its environment.
     /// </summary>
     private static bool EndGroup(int pid, long start, string folder)
     {
-        var ours = ProcessFacts.OfGroup(pid).Where(member => ProcessFacts.Environment(member).Contains(folder, StringComparison.Ordinal)).ToList();
+        var ours = ProcessFacts.OfGroup(pid).Where(member => IsOf(member, folder)).ToList();
         if (ours.Contains(pid) && ProcessFacts.StartOf(pid) == start)
         {
             return Posix.SignalGroup(pid, Posix.Kill);

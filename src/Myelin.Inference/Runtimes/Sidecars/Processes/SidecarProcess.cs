@@ -155,7 +155,7 @@ internal sealed class SidecarProcess : IAsyncDisposable
         Posix.SignalGroup(Pid, Posix.Kill);
         _cgroup?.Kill();
         await Exited.ConfigureAwait(false);
-        RunFolder.EndStrays(_start.Folder + Path.DirectorySeparatorChar);
+        RunFolder.EndStrays(_start.Folder);
         _ended = true;
         _watchdog.Leave(Pid);
         _logEnd.CancelAfter(s_logPatience); // a process that left the group may hold the pipes open for ever
@@ -194,6 +194,8 @@ internal sealed class SidecarProcess : IAsyncDisposable
         {
             info.Environment[name] = value;
         }
+
+        info.Environment[RunFolder.Variable] = start.Folder;
 
         return info;
     }

@@ -1,3 +1,4 @@
+using System.ComponentModel;
 using System.Diagnostics;
 
 namespace Myelin.Inference.Runtimes.Sidecars.Processes;
@@ -53,12 +54,20 @@ internal sealed class Watchdog : IDisposable
         }
     }
 
+    /// <summary>Where it has died and cannot be started now, the next <see cref="Watch"/> starts it.</summary>
     public void Leave(int group)
     {
         lock (_lock)
         {
             _groups.Remove(group);
-            Say($"leave {group}");
+            try
+            {
+                Say($"leave {group}");
+            }
+            catch (Exception fault) when (fault is Win32Exception or IOException)
+            {
+                // Its groups are kept.
+            }
         }
     }
 
@@ -91,6 +100,7 @@ internal sealed class Watchdog : IDisposable
         }
 
         _process?.Dispose();
+        _process = null; // a start that fails leaves none
         _process = Start();
         foreach (var group in _groups)
         {
