@@ -34,7 +34,7 @@ internal sealed class Transport(HttpClient http, MyelinClientOptions options)
                 using (response)
                 {
                     var after = RetryAfter(response);
-                    delay = after ?? Backoff(attempt);
+                    delay = after ?? Delay(attempt);
                     var busy = response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable
                         or HttpStatusCode.BadGateway or HttpStatusCode.GatewayTimeout;
                     if (!busy || attempt >= options.MaxRetries || delay > options.MaxRetryDelay || !canRepeat())
@@ -51,7 +51,7 @@ internal sealed class Transport(HttpClient http, MyelinClientOptions options)
                     throw new MyelinUnreachableException(Server, e);
                 }
 
-                delay = Backoff(attempt);
+                delay = Delay(attempt);
             }
 
             await Task.Delay(delay, options.TimeProvider, cancellationToken).ConfigureAwait(false);
@@ -81,7 +81,7 @@ internal sealed class Transport(HttpClient http, MyelinClientOptions options)
 
     /// <summary>Waits before the next try of something that the caller repeats itself. Attempt counts from 0.</summary>
     public Task BackoffAsync(int attempt, CancellationToken cancellationToken) =>
-        Task.Delay(Backoff(attempt), options.TimeProvider, cancellationToken);
+        Task.Delay(Delay(attempt), options.TimeProvider, cancellationToken);
 
     private HttpRequestMessage Authorise(HttpRequestMessage request)
     {
@@ -96,14 +96,7 @@ internal sealed class Transport(HttpClient http, MyelinClientOptions options)
         return request;
     }
 
-    private TimeSpan Backoff(int attempt)
-    {
-        var full = options.RetryDelay * Math.Pow(2, Math.Min(attempt, 16));
-        var capped = full < options.MaxRetryDelay ? full : options.MaxRetryDelay;
-#pragma warning disable CA5394 // jitter, not a secret
-        return capped * (0.5 + (Random.Shared.NextDouble() / 2));
-#pragma warning restore CA5394
-    }
+    private TimeSpan Delay(int attempt) => Backoff.After(options.RetryDelay, attempt + 1, options.MaxRetryDelay);
 
     private TimeSpan? RetryAfter(HttpResponseMessage response) => response.Headers.RetryAfter switch
     {

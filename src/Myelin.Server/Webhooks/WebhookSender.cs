@@ -65,17 +65,9 @@ internal sealed partial class WebhookSender(
         }
     }
 
-    /// <summary>Doubles from the first back-off, a quarter of jitter either way; null once the attempts are used up.</summary>
-    internal static TimeSpan? Delay(WebhookOptions options, int attempt, double random)
-    {
-        if (attempt >= options.MaxAttempts)
-        {
-            return null;
-        }
-
-        var delay = options.RetryDelay * Math.Pow(2, Math.Min(attempt - 1, 20)) * (0.75 + (random / 2));
-        return delay < s_longestDelay ? delay : s_longestDelay;
-    }
+    /// <summary>Null once the attempts are used up.</summary>
+    internal static TimeSpan? Delay(WebhookOptions options, int attempt) =>
+        attempt < options.MaxAttempts ? Backoff.After(options.RetryDelay, attempt, s_longestDelay) : null;
 
     /// <summary>What may be taken beside what is under way.</summary>
     private static WebhookTurn Turn(string last, IEnumerable<KeyValuePair<string, int>> underWay)
@@ -112,7 +104,7 @@ internal sealed partial class WebhookSender(
         {
             var start = time.GetTimestamp();
             var result = await TryAsync(delivery, cancellationToken);
-            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt, Random.Shared.NextDouble()) ?? (result.Endless ? s_longestBusDelay : null);
+            var delay = result.Final ? null : Delay(options.Webhooks, delivery.Attempt) ?? (result.Endless ? s_longestBusDelay : null);
             instruments.Tried(
                 result.Error is null ? DeliveryOutcome.Delivered : delay is null ? DeliveryOutcome.GivenUp : DeliveryOutcome.Failed, time.GetElapsedTime(start));
             if (result.Error is not { } error)

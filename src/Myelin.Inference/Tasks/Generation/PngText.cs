@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.IO.Hashing;
 using System.Text;
 
 namespace Myelin.Inference.Tasks.Generation;
@@ -7,8 +8,6 @@ namespace Myelin.Inference.Tasks.Generation;
 internal static class PngText
 {
     private const int AfterHeader = 8 + 25; // Signature, and IHDR with its length, type and checksum.
-
-    private static readonly uint[] s_table = MakeTable();
 
     /// <summary>The file with the text after its header.</summary>
     public static byte[] Insert(ReadOnlySpan<byte> png, string keyword, string text)
@@ -21,35 +20,7 @@ internal static class PngText
         BinaryPrimitives.WriteInt32BigEndian(chunk, content.Length);
         (plain ? "tEXt"u8 : "iTXt"u8).CopyTo(chunk.AsSpan(4));
         content.CopyTo(chunk, 8);
-        BinaryPrimitives.WriteUInt32BigEndian(chunk.AsSpan(chunk.Length - 4), Checksum(chunk.AsSpan(4, content.Length + 4)));
+        BinaryPrimitives.WriteUInt32BigEndian(chunk.AsSpan(chunk.Length - 4), Crc32.HashToUInt32(chunk.AsSpan(4, content.Length + 4)));
         return [.. png[..AfterHeader], .. chunk, .. png[AfterHeader..]];
-    }
-
-    private static uint Checksum(ReadOnlySpan<byte> bytes)
-    {
-        var sum = uint.MaxValue;
-        foreach (var value in bytes)
-        {
-            sum = s_table[(sum ^ value) & 0xFF] ^ (sum >> 8);
-        }
-
-        return ~sum;
-    }
-
-    private static uint[] MakeTable()
-    {
-        var table = new uint[256];
-        for (var n = 0u; n < 256; n++)
-        {
-            var c = n;
-            for (var bit = 0; bit < 8; bit++)
-            {
-                c = (c & 1) == 0 ? c >> 1 : 0xEDB88320u ^ (c >> 1);
-            }
-
-            table[n] = c;
-        }
-
-        return table;
     }
 }
