@@ -18,7 +18,12 @@ internal static class Topics
     /// <summary>What became of them: the accepted job or the problem, later the ended job.</summary>
     public const string JobsOut = "myelin.jobs.out";
 
+    private const string JobsPrefix = "myelin.jobs.";
     private const string FramesPrefix = "myelin.frames.";
+
+    /// <summary>Whether processes tell each other of jobs by this topic: signals, requests, hints; not the open topics.</summary>
+    public static bool ConcernsJobs(string topic) =>
+        topic is Events or Control || (topic.StartsWith(JobsPrefix, StringComparison.Ordinal) && topic is not (JobsIn or JobsOut));
 
     /// <summary>Encoded pictures of one stream; <c>*</c> for all streams.</summary>
     public static string Frames(string stream) => FramesPrefix + stream;
@@ -33,10 +38,10 @@ internal static class Topics
     public static string StreamOf(string topic) => topic[FramesPrefix.Length..];
 
     /// <summary>Every topic that says "look at this job" for one class.</summary>
-    public static string AllJobs(JobPriority priority) => $"myelin.jobs.*.{Class(priority)}";
+    public static string AllJobs(JobPriority priority) => $"{JobsPrefix}*.{Class(priority)}";
 
     /// <summary>Says "look at this job" for one model and class. Key: the job's key.</summary>
-    public static string Jobs(string model, JobPriority priority) => $"myelin.jobs.{model}.{Class(priority)}";
+    public static string Jobs(string model, JobPriority priority) => $"{JobsPrefix}{model}.{Class(priority)}";
 
     /// <summary>The group of workers that share the hints of one class.</summary>
     public static string Workers(JobPriority priority) => $"workers.{Class(priority)}";

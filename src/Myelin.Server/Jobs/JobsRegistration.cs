@@ -1,6 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Server.Artifacts;
-using Myelin.Server.Bus.Kafka;
+using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
 using Myelin.Server.Jobs.Upkeep;

@@ -114,7 +114,12 @@ internal sealed partial class JobListener(
 
         if (!runs(hint.Model))
         {
-            await bus.PublishLookAsync(hint, cancellationToken);
+            // A bus that keeps its messages gave it to this process alone; the others give a hint to every one.
+            if (bus.Retains)
+            {
+                await bus.PublishLookAsync(hint, cancellationToken);
+            }
+
             message.Done();
         }
         else if (!queue.Offer(hint, message.Done))

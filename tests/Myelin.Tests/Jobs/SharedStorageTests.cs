@@ -91,6 +91,35 @@ public sealed class SharedStorageTests : IDisposable
         (await EndAsync(second, job.Id)).Attempt.ShouldBe(1);
     }
 
+    /// <summary>No broker between them: the database carries the cancel, and the end back to who asked.</summary>
+    [Fact]
+    public async Task Cancel_ByAnotherProcess_ReachesTheOneThatRunsTheJob()
+    {
+        var options = await OptionsAsync();
+        var cancelled = new TaskCompletionSource();
+        var endless = new TestTask(async (_, _, token) =>
+        {
+            using var seen = token.Register(cancelled.SetResult);
+            await Task.Delay(Timeout.Infinite, token);
+            return TestTask.Done();
+        });
+        // Whoever waits for the heartbeat to hear of it waits for minutes.
+        await using var runs = await JobsHost.StartAsync(options with { Worker = options.Worker with { Lease = TimeSpan.FromMinutes(30) } }, new() { ["m"] = endless });
+        await using var asks = await JobsHost.StartAsync(options, [], worker: false);
+        foreach (var host in new[] { runs, asks })
+        {
+            await Wait.UntilAsync(() => host.Get<Server.Bus.Postgres.PostgresBus>().IsListening);
+        }
+
+        var job = await asks.SubmitAsync("m");
+        await Wait.UntilAsync(async () => (await asks.Jobs.GetAsync(job.Id, Token))!.State == JobState.Running);
+        var ended = asks.Jobs.WaitAsync(job.Id, TimeSpan.FromMinutes(1), Token);
+        await asks.Jobs.CancelAsync(job.Id, Token);
+
+        await cancelled.Task.WaitAsync(TimeSpan.FromMinutes(1), Token);
+        (await ended)!.State.ShouldBe(JobState.Cancelled);
+    }
+
     [Fact]
     public async Task Coordinator_OfSeveral_IsFollowedWhenItStops()
     {

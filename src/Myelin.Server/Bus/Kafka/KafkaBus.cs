@@ -15,7 +15,7 @@ internal sealed partial class KafkaBus(
     KafkaTopics topics,
     KafkaNames names,
     KafkaHealth health,
-    KafkaInstruments instruments,
+    BusInstruments instruments,
     TimeProvider time,
     ILogger<KafkaBus> logger) : IBus, IAsyncDisposable
 {

@@ -9,7 +9,7 @@ internal sealed partial class KafkaHealth
     private int _down;
     private volatile bool _answered;
 
-    public KafkaHealth(KafkaInstruments instruments, ILogger<KafkaHealth> logger)
+    public KafkaHealth(BusInstruments instruments, ILogger<KafkaHealth> logger)
     {
         _logger = logger;
         instruments.ObserveHealth(() => IsUp);

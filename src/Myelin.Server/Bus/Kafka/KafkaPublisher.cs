@@ -17,7 +17,7 @@ internal sealed partial class KafkaPublisher : IDisposable
     private readonly KafkaTopics _topics;
     private readonly KafkaNames _names;
     private readonly KafkaHealth _health;
-    private readonly KafkaInstruments _instruments;
+    private readonly BusInstruments _instruments;
     private readonly ILogger<KafkaPublisher> _logger;
     private readonly Lock _gate = new();
 
@@ -27,7 +27,7 @@ internal sealed partial class KafkaPublisher : IDisposable
     private IProducer<byte[]?, byte[]> _producer;
     private bool _disposed;
 
-    public KafkaPublisher(KafkaClient client, KafkaTopics topics, KafkaNames names, KafkaHealth health, KafkaInstruments instruments, ILogger<KafkaPublisher> logger)
+    public KafkaPublisher(KafkaClient client, KafkaTopics topics, KafkaNames names, KafkaHealth health, BusInstruments instruments, ILogger<KafkaPublisher> logger)
     {
         (_client, _topics, _names, _health, _instruments, _logger) = (client, topics, names, health, instruments, logger);
         _producer = Build();
@@ -112,7 +112,7 @@ internal sealed partial class KafkaPublisher : IDisposable
     {
         if (error.IsError)
         {
-            _instruments.Failed(topic, error.Code);
+            _instruments.Failed(topic, error.Code.ToString());
             if (_refused.TryAdd(topic, error.Code))
             {
                 LogRefused(topic, error.Reason);

@@ -27,7 +27,7 @@ internal sealed partial class KafkaSubscription
     private readonly KafkaTopics _topics;
     private readonly KafkaNames _names;
     private readonly KafkaHealth _health;
-    private readonly KafkaInstruments _instruments;
+    private readonly BusInstruments _instruments;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly MessageBuffer _buffer = new();
@@ -40,7 +40,7 @@ internal sealed partial class KafkaSubscription
     private bool _fenced;
 
     public KafkaSubscription(
-        SubscriptionPlan plan, KafkaClient client, KafkaTopics topics, KafkaNames names, KafkaHealth health, KafkaInstruments instruments, TimeProvider time, ILogger logger)
+        SubscriptionPlan plan, KafkaClient client, KafkaTopics topics, KafkaNames names, KafkaHealth health, BusInstruments instruments, TimeProvider time, ILogger logger)
     {
         (_plan, _client, _topics, _names, _health, _instruments, _time, _logger) = (plan, client, topics, names, health, instruments, time, logger);
         if (plan.Topics.IsExact)

@@ -4,8 +4,8 @@ using Npgsql;
 namespace Myelin.Server.Storage.Postgres;
 
 /// <summary>
-/// The three ways this process connects: a pool for reads and single writes, one connection for the writer, one for
-/// migrations. All get the same settings on top of the operator's connection string.
+/// The ways this process connects: a pool for reads and single writes, one connection for the writer, one for migrations,
+/// two for notices between processes. All get the same settings on top of the operator's connection string.
 /// </summary>
 internal static class PostgresSources
 {
@@ -36,6 +36,14 @@ internal static class PostgresSources
         // Not pooled: after a fault the session is really gone, and with it whatever it held.
         b.Pooling = false;
         b.Options = $"{b.Options} {Session}".Trim();
+    });
+
+    /// <summary>One that listens and one that sends; nothing that a crash of the database may lose is worth a wait for its disk.</summary>
+    public static NpgsqlDataSource Notices(PostgresSettings settings) => Create(settings, b =>
+    {
+        b.MaxPoolSize = 2;
+        b.KeepAlive = 10; // seconds: who only listens would not notice that the other end is gone
+        b.Options = $"{b.Options} {Session} -c synchronous_commit=off".Trim();
     });
 
     public static NpgsqlDataSource Migrations(PostgresSettings settings) => Create(settings, b =>

@@ -1,12 +1,11 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
-using Confluent.Kafka;
 using Myelin.Server.Telemetry;
 
-namespace Myelin.Server.Bus.Kafka;
+namespace Myelin.Server.Bus;
 
-/// <summary>Counters of the bus. Tags: topics (three per model and the fixed ones), groups, librdkafka's error names.</summary>
-internal sealed class KafkaInstruments : IDisposable
+/// <summary>Counters of a bus between processes. Tags: topics (three per model and the fixed ones), groups, the client's error names.</summary>
+internal sealed class BusInstruments : IDisposable
 {
     private readonly Meter _meter;
     private readonly Counter<long> _published;
@@ -20,10 +19,10 @@ internal sealed class KafkaInstruments : IDisposable
     private readonly ConcurrentDictionary<(string Group, int Member), bool> _paused = new();
     private long _buffered;
 
-    public KafkaInstruments(IMeterFactory factory)
+    public BusInstruments(IMeterFactory factory)
     {
         _meter = factory.Create(MetricsPage.MeterName);
-        _published = _meter.CreateCounter<long>("myelin.bus.published", "{message}", "Messages that the brokers acknowledged, by topic.");
+        _published = _meter.CreateCounter<long>("myelin.bus.published", "{message}", "Messages that the brokers or the database took, by topic.");
         _failures = _meter.CreateCounter<long>("myelin.bus.publish_failures", "{message}", "Messages dropped: the broker was away too long, the buffer full, the message too large.");
         _received = _meter.CreateCounter<long>("myelin.bus.received", "{message}", "Messages read, by group.");
         _rebalances = _meter.CreateCounter<long>("myelin.bus.rebalances", "{rebalance}", "Changes of this process's partitions, by group.");
@@ -43,10 +42,10 @@ internal sealed class KafkaInstruments : IDisposable
         _published.Add(1, new KeyValuePair<string, object?>("topic", topic));
     }
 
-    public void Failed(string topic, ErrorCode reason)
+    public void Failed(string topic, string reason)
     {
         Interlocked.Decrement(ref _buffered);
-        _failures.Add(1, new("topic", topic), new("reason", reason.ToString()));
+        _failures.Add(1, new("topic", topic), new("reason", reason));
     }
 
     public void Received(string group) => _received.Add(1, new KeyValuePair<string, object?>("group", group));
@@ -72,7 +71,7 @@ internal sealed class KafkaInstruments : IDisposable
 
     /// <summary>Shows whether a broker answers; once.</summary>
     public void ObserveHealth(Func<bool> isUp) =>
-        _meter.CreateObservableGauge("myelin.bus.connected", () => isUp() ? 1 : 0, "{connection}", "1 while brokers answer.");
+        _meter.CreateObservableGauge("myelin.bus.connected", () => isUp() ? 1 : 0, "{connection}", "1 while brokers, or the database, answer.");
 
     public void Dispose() => _meter.Dispose();
 
