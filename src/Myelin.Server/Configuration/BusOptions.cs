@@ -8,10 +8,10 @@ internal sealed record BusOptions
     public KafkaOptions Kafka { get; init; } = new();
 }
 
-/// <summary>Kafka as the bus between processes. Without <see cref="Bootstrap"/> the bus is inside this process.</summary>
+/// <summary>Kafka as the bus between processes. Without <see cref="Bootstrap"/> PostgreSQL carries its messages, or the bus is inside this process.</summary>
 internal sealed record KafkaOptions
 {
-    [Description("Kafka brokers, host[:port], comma-separated. Empty = the bus inside this process.")]
+    [Description("Kafka brokers, host[:port], comma-separated. Empty = PostgreSQL carries messages between processes (storage.connection), or the bus is inside this process.")]
     [Form(Form.Brokers)]
     public string Bootstrap { get; init; } = "";
 

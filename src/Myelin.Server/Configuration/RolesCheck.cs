@@ -31,10 +31,6 @@ internal static class RolesCheck
         {
             yield return $"The roles {options.Roles} share nothing with other processes: SQLite belongs to one. Name a PostgreSQL (storage.connection).";
         }
-        else if (options.Bus.Kafka.Bootstrap.Length == 0)
-        {
-            yield return "Without a broker between the processes (bus.kafka.bootstrap) jobs start within seconds instead of at once, and events and cancels are seconds late.";
-        }
 
         if (options.Runs("gateway") && options.Webhooks.Secret.Length == 0)
         {

@@ -30,7 +30,7 @@ public sealed class RolesTests
     [Theory]
     [InlineData("gateway,worker,coordinator", "", "", null)]
     [InlineData("worker", "", "", "PostgreSQL")]
-    [InlineData("worker", "Host=db", "", "bus.kafka.bootstrap")]
+    [InlineData("worker", "Host=db", "", null)]
     [InlineData("worker", "Host=db", "kafka:9092", null)]
     [InlineData("coordinator", "Host=db", "kafka:9092", null)]
     [InlineData("gateway", "Host=db", "kafka:9092", "webhooks.secret")]
