@@ -1,7 +1,6 @@
 using System.Text;
 using System.Text.Json;
 using System.Threading.Channels;
-using Myelin.Inference.Runtimes;
 using Myelin.Server.Storage.Postgres;
 using Npgsql;
 
