@@ -91,9 +91,9 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
             return;
         }
 
-        _stop.CancelAfter(s_leave);
-        await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _sending.WaitAsync(s_leave, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _stop.CancelAsync();
+        await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _source.DisposeAsync();
         _stop.Dispose();
