@@ -45,6 +45,7 @@ public sealed partial class PackagesTests(PackedFixture packed) : IClassFixture<
         var folder = packed.Folder("server");
         await packed.RunAsync("tar", ["-xzf", Path.Combine(packed.Artifacts, $"myelin-server-{packed.Version}-linux-x64.tar.gz"), "-C", folder], folder);
 
+        Directory.EnumerateFiles(Path.Combine(folder, "myelin")).Select(f => Path.GetFileName(f)!).ShouldNotContain(name => name.StartsWith("onnxruntime", StringComparison.Ordinal) || name.StartsWith("alpine-", StringComparison.Ordinal));
         await ReadsASignAsync(Path.Combine(folder, "myelin", "myelin-server"));
     }
 
