@@ -38,13 +38,14 @@ public sealed class Picture : IDisposable
     /// A size that is enough for the caller: a JPEG at least twice as large on both sides is decoded at a half, a
     /// quarter or an eighth. Null decodes all pixels.
     /// </param>
+    /// <param name="known">The header of these bytes, where it was read under these limits before.</param>
     /// <exception cref="InputException">No picture, a format that is not read, damaged, or too large.</exception>
     public static Picture Decode(
-        ReadOnlyMemory<byte> bytes, ImagingLimits limits, string field = "input.image", (int Width, int Height)? enough = null)
+        ReadOnlyMemory<byte> bytes, ImagingLimits limits, string field = "input.image", (int Width, int Height)? enough = null, PictureHeader? known = null)
     {
         var format = PictureHeader.CheckBytes(bytes.Span, limits, field);
         var loader = new PictureLoader(bytes, format, field);
-        var header = PictureHeader.Read(loader, limits);
+        var header = known ?? PictureHeader.Read(loader, limits);
 
         // Turning reads columns, so a turned picture cannot stream through.
         var shrink = enough is { } size ? ShrinkFor(header, size) : 1;

@@ -47,10 +47,10 @@ internal readonly struct PictureLoader(ReadOnlyMemory<byte> bytes, PictureFormat
         }
     }
 
-    /// <summary>The exception's own words are not shown: they may be another picture's.</summary>
+    /// <summary>The exception's own words are not shown: they may be another picture's. Its <see cref="InputException.Cause"/> is for whoever can wait.</summary>
     public InputException Damaged()
     {
-        var cause = DamageReport.Of(_bytes, format);
-        return new(field, $"the {format.ToString().ToUpperInvariant()} picture is damaged or incomplete" + (cause is null ? "" : ": " + cause));
+        var (picture, kind) = (_bytes, format);
+        return new(field, $"the {kind.ToString().ToUpperInvariant()} picture is damaged or incomplete") { Cause = token => DamageReport.OfAsync(picture, kind, token) };
     }
 }

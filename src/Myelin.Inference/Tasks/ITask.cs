@@ -24,7 +24,11 @@ public sealed record TaskInput(IReadOnlyDictionary<string, TaskFile> Files, Json
 
 /// <param name="ContentType">As the caller declared it; the task trusts only the bytes.</param>
 /// <param name="Bytes">The blob, already within the limits of the options.</param>
-public sealed record TaskFile(string ContentType, ReadOnlyMemory<byte> Bytes);
+public sealed record TaskFile(string ContentType, ReadOnlyMemory<byte> Bytes)
+{
+    /// <summary>A picture's, once it was read: for the estimate, then for the call.</summary>
+    internal Imaging.PictureHeader? Header { get; set; }
+}
 
 /// <param name="Json">The result as UTF-8 JSON (an object).</param>
 /// <param name="Artifacts">Blobs beside it, such as <c>annotated.jpg</c>.</param>

@@ -9,6 +9,13 @@ public sealed class InputException(string field, string message, InputErrorCode 
     public string Field { get; } = field;
 
     public InputErrorCode Code { get; } = code;
+
+    /// <summary>Finds the cause, where that may take a while; null where the message says all.</summary>
+    internal Func<CancellationToken, Task<string?>>? Cause { get; init; }
+
+    /// <summary>The same with its cause in the message.</summary>
+    internal async Task<InputException> ExplainedAsync(CancellationToken cancellationToken) =>
+        Cause is not null && await Cause(cancellationToken).ConfigureAwait(false) is { } cause ? new InputException(Field, $"{Message}: {cause}", Code) : this;
 }
 
 /// <summary>Kinds of wrong input; the gateway maps them to 400, 413 and 415.</summary>

@@ -11,8 +11,17 @@ internal sealed class SourcedTask(ITask task, IRuntimeSource source) : ITask, IT
 
     public IReadOnlyList<ModelError> Broken => source is IRuntimeHealth sidecar ? sidecar.Broken : [];
 
-    public Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken) =>
-        task.RunAsync(input, progress, cancellationToken);
+    public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return await task.RunAsync(input, progress, cancellationToken).ConfigureAwait(false);
+        }
+        catch (InputException refusal) when (refusal.Cause is not null)
+        {
+            throw await refusal.ExplainedAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
 
     /// <summary>Nothing of this process's where a sidecar or a GPU computes.</summary>
     public MemoryNeed MemoryOf(TaskInput input) => source.ComputesHere ? task.MemoryOf(input) : default;

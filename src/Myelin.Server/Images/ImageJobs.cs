@@ -143,7 +143,7 @@ internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, Jo
         }
     }
 
-    /// <summary>Checks the header of a base64 picture, with or without a <c>data:</c> prefix; null with the cure when it cannot be used.</summary>
+    /// <summary>A base64 picture, with or without a <c>data:</c> prefix; null with the cure when it is none. Its header is checked with the submission.</summary>
     public SubmissionPart? Picture(string part, string base64, out string? wrong)
     {
         var comma = base64.StartsWith("data:", StringComparison.Ordinal) ? base64.IndexOf(',', StringComparison.Ordinal) + 1 : 0;
@@ -156,9 +156,9 @@ internal sealed class ImageJobs(ModelDirectory models, SubmissionCheck check, Jo
 
         try
         {
-            var header = PictureHeader.Read(bytes.AsMemory(0, length), loader.Limits, part);
+            var format = PictureHeader.CheckBytes(bytes.AsSpan(0, length), loader.Limits, part);
             wrong = null;
-            return new SubmissionPart(part, PartForm.Bytes, header.Format.ContentType(), bytes.AsMemory(0, length));
+            return new SubmissionPart(part, PartForm.Bytes, format.ContentType(), bytes.AsMemory(0, length));
         }
         catch (InputException e)
         {

@@ -39,7 +39,7 @@ internal sealed class SubmissionParts(InputFetcher fetcher, MyelinOptions option
         }
         catch (InputException e)
         {
-            draft.Errors.Add(e);
+            draft.Errors.Add(await e.ExplainedAsync(cancellationToken));
             return null;
         }
     }

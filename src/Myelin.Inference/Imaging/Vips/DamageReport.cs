@@ -10,31 +10,39 @@ namespace Myelin.Inference.Imaging.Vips;
 /// was refused is read once more by a second copy of the library, which has a buffer of its own and reads one picture
 /// at a time. Only refused pictures wait for one another, and not for long.
 /// </summary>
-internal static unsafe partial class DamageReport
+internal static partial class DamageReport
 {
     private const int FailOnError = 2;
     private const int Sequential = 1;
     private const uint CloseOnExec = 1;
 
     private static readonly Lazy<Library?> s_library = new(Load);
-    private static readonly Lock s_gate = new();
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(5);
 
+    /// <summary>Who waits for it holds no thread.</summary>
+    internal static SemaphoreSlim Gate { get; } = new(1);
+
     /// <returns>One line, or null: others were read for five seconds, the second copy cannot be loaded, or reads the picture without an error.</returns>
-    public static string? Of(ReadOnlySpan<byte> picture, PictureFormat format)
+    public static async Task<string?> OfAsync(ReadOnlyMemory<byte> picture, PictureFormat format, CancellationToken cancellationToken)
     {
-        if (!s_gate.TryEnter(s_patience))
+        using var late = new CancellationTokenSource(s_patience, TimeProvider.System);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, cancellationToken);
+        try
+        {
+            await Gate.WaitAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
             return null;
         }
 
         try
         {
-            return s_library.Value?.Read(picture, format);
+            return s_library.Value?.Read(picture.Span, format);
         }
         finally
         {
-            s_gate.Exit();
+            Gate.Release();
         }
     }
 
@@ -64,7 +72,7 @@ internal static unsafe partial class DamageReport
     private static partial int CreateMemoryFile(string name, uint flags);
 
     /// <summary>What of the library's C interface is needed; its variadic calls end with a null and take no doubles here.</summary>
-    private sealed class Library(nint library)
+    private sealed unsafe class Library(nint library)
     {
         public static Library Start(nint handle)
         {

@@ -24,7 +24,7 @@ internal sealed class ClassificationTask(
         var annotate = parameters.Flag("annotate", true);
         var timings = new TaskTimings();
         using var picture = await Task.Run(
-            () => Picture.Decode(ImageFile.Of(input), limits, enough: annotate ? null : preprocessor.Enough), cancellationToken).ConfigureAwait(false);
+            () => ImageFile.Decode(input, limits, enough: annotate ? null : preprocessor.Enough), cancellationToken).ConfigureAwait(false);
         timings.End("decodeMs");
         cancellationToken.ThrowIfCancellationRequested();
         using var tensor = preprocessor.Run(picture, runtime, out _);

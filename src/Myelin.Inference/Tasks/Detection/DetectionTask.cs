@@ -38,7 +38,7 @@ internal sealed class DetectionTask : ITask
 
         // Off the caller's thread: what follows is tens of milliseconds of arithmetic before the first wait.
         using var picture = await Task.Run(
-            () => Picture.Decode(ImageFile.Of(input), _limits, enough: annotate ? null : _preprocessor.Enough), cancellationToken).ConfigureAwait(false);
+            () => ImageFile.Decode(input, _limits, enough: annotate ? null : _preprocessor.Enough), cancellationToken).ConfigureAwait(false);
         timings.End("decodeMs");
         cancellationToken.ThrowIfCancellationRequested();
         using var tensor = _preprocessor.Run(picture, _runtime, out var fit);

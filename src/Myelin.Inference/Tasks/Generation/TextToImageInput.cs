@@ -60,7 +60,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
 
     private Picture? Decode(TaskInput input, string part, Picture? picture)
     {
-        if (!input.Files.TryGetValue(part, out var file))
+        if (!input.Files.ContainsKey(part))
         {
             return null;
         }
@@ -75,7 +75,7 @@ internal sealed class TextToImageInput(TextToImageSettings settings, DiffusionFo
             throw new InputException("input.mask", "needs the picture it belongs to; send it as the part 'image'");
         }
 
-        var decoded = Picture.Decode(file.Bytes, limits, $"input.{part}");
+        var decoded = ImageFile.Decode(input, limits, name: part);
         if (picture is not null && (decoded.Width, decoded.Height) != (picture.Width, picture.Height))
         {
             var size = $"{decoded.Width}×{decoded.Height}";

@@ -28,7 +28,7 @@ internal sealed class ImageToImageTask(ImageToImageSettings settings, IRuntime r
     public async Task<TaskResult> RunAsync(TaskInput input, IProgress<TaskProgress> progress, CancellationToken cancellationToken)
     {
         var started = time.GetTimestamp();
-        using var picture = await Task.Run(() => Picture.Decode(ImageFile.Of(input), limits), cancellationToken).ConfigureAwait(false);
+        using var picture = await Task.Run(() => ImageFile.Decode(input, limits), cancellationToken).ConfigureAwait(false);
         var (width, height) = (picture.Width * settings.Scale, picture.Height * settings.Scale);
         if (width / 1e6 * height > settings.MaxMegapixels)
         {

@@ -40,7 +40,7 @@ internal sealed class TextRecognitionTask : ITask
     {
         var parameters = new Parameters(input.Parameters);
         var timings = new TaskTimings();
-        using var picture = await Task.Run(() => Picture.Decode(ImageFile.Of(input), _limits), cancellationToken).ConfigureAwait(false);
+        using var picture = await Task.Run(() => ImageFile.Decode(input, _limits), cancellationToken).ConfigureAwait(false);
         timings.End("decodeMs");
         var quads = await _detector.FindAsync(picture, cancellationToken).ConfigureAwait(false);
         timings.End("detectMs");

@@ -179,6 +179,23 @@ public sealed class TextToImageTaskTests
         task.MemoryOf(Generations.Input(new { prompt = "x", width = 256 })).Usual.ShouldBeFalse();
     }
 
+    /// <summary>The estimate reads the header, the call takes it from there; damage behind it is told with its cause.</summary>
+    [Fact]
+    public async Task Run_PictureThatBreaksOff_IsToldTheCauseAfterOneLookAtTheHeader()
+    {
+        await using var task = await Generations.LoadAsync("tiny-sd");
+        var whole = PictureEncoder.Encode(new byte[64 * 64 * 3], 64, 64, PictureFormat.Png);
+        var file = new TaskFile("image/png", whole.AsMemory(0, whole.Length - 30));
+        var input = new TaskInput(new Dictionary<string, TaskFile> { ["image"] = file }, JsonSerializer.SerializeToElement(new { prompt = "x", steps = 1 }));
+
+        task.MemoryOf(input).Bytes.ShouldBeGreaterThan(0);
+        file.Header.ShouldNotBeNull().Width.ShouldBe(64);
+        var refusal = await Should.ThrowAsync<InputException>(() => task.RunAsync(input, new Events(), s_token));
+
+        refusal.Message.ShouldContain("damaged or incomplete: ");
+        refusal.Field.ShouldBe("input.image");
+    }
+
     public static TheoryData<object, string?, string?, string> BadInputs() => new()
     {
         { new { prompt = "x", steps = 0 }, null, null, "parameters.steps" },

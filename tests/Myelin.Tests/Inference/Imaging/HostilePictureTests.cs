@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
 using Myelin.Inference.Imaging;
+using Myelin.Inference.Imaging.Vips;
 using Myelin.Inference.Tasks;
 using Myelin.Testing;
 using Shouldly;
@@ -75,7 +76,7 @@ public class HostilePictureTests
         ];
         var broken = files.SelectMany(f => new[] { 0.4, 0.7 }.Select(part => (f.Kind, Bytes: Scene.Read(f.File)[..(int)(Scene.Read(f.File).Length * part)]))).ToArray();
         broken.Length.ShouldBe(16);
-        var alone = broken.Select(b => Cause(b.Bytes)).ToArray();
+        var alone = await Task.WhenAll(broken.Select(b => CauseAsync(b.Bytes)));
         for (var index = 0; index < broken.Length; index++)
         {
             alone[index].ShouldContain("damaged or incomplete: ", Case.Sensitive, broken[index].Kind);
@@ -84,20 +85,51 @@ public class HostilePictureTests
 
         using var start = new Barrier(broken.Length);
         var told = await Task.WhenAll(broken.Select(picture => Task.Factory.StartNew(
-            () =>
+            async () =>
             {
                 start.SignalAndWait(TestContext.Current.CancellationToken);
-                return Enumerable.Range(0, 40).Select(_ => Cause(picture.Bytes)).Distinct().ToArray();
+                var causes = new HashSet<string>();
+                for (var round = 0; round < 40; round++)
+                {
+                    causes.Add(await CauseAsync(picture.Bytes));
+                }
+
+                return causes.ToArray();
             },
             TestContext.Current.CancellationToken,
             TaskCreationOptions.LongRunning,
-            TaskScheduler.Default)));
+            TaskScheduler.Default).Unwrap()));
 
         told.ShouldAllBe(causes => causes.Length == 1);
         told.Select(causes => causes[0]).ShouldBe(alone);
 
-        static string Cause(byte[] bytes) => Should.Throw<InputException>(() => Picture.Decode(bytes, new ImagingLimits()).Dispose()).Message;
     }
+
+    /// <summary>Whoever waits for the second copy of libvips holds no thread: refused pictures would take the pool's from everybody.</summary>
+    [Fact]
+    public async Task Cause_WhileAnotherIsSought_HoldsNoThread()
+    {
+        var token = TestContext.Current.CancellationToken;
+        var whole = Scene.Read("rgb.png");
+        var broken = whole.AsMemory(0, whole.Length / 2);
+        var refusal = Should.Throw<InputException>(() => Picture.Decode(broken, new ImagingLimits()).Dispose());
+        await DamageReport.Gate.WaitAsync(token);
+        Task<InputException>[] waiting;
+        try
+        {
+            waiting = [.. Enumerable.Range(0, 100).Select(_ => refusal.ExplainedAsync(token))]; // on this one thread
+            waiting.ShouldAllBe(one => !one.IsCompleted);
+        }
+        finally
+        {
+            DamageReport.Gate.Release();
+        }
+
+        (await Task.WhenAll(waiting)).ShouldAllBe(one => one.Message.Contains("damaged or incomplete: ", StringComparison.Ordinal));
+    }
+
+    private static async Task<string> CauseAsync(byte[] bytes) =>
+        (await Should.Throw<InputException>(() => Picture.Decode(bytes, new ImagingLimits()).Dispose()).ExplainedAsync(TestContext.Current.CancellationToken)).Message;
 
     [Theory]
     [InlineData("rgb.png")]
