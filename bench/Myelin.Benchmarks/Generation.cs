@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks;

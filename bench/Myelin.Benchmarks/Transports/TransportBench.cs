@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks;

@@ -1,4 +1,3 @@
-using Myelin.Inference.Tasks;
 using NetVips;
 
 namespace Myelin.Inference.Imaging;

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Myelin.Inference.Imaging.Vips;
-using Myelin.Inference.Tasks;
 using NetVips;
 
 namespace Myelin.Inference.Imaging;

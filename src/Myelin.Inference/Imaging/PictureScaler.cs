@@ -1,5 +1,4 @@
 using Myelin.Inference.Imaging.Vips;
-using Myelin.Inference.Tasks;
 using NetVips;
 
 namespace Myelin.Inference.Imaging;

@@ -17,6 +17,7 @@ internal sealed record TaskKind(
     Func<ModelDefinition, TaskContract> Contract,
     Func<ModelDefinition, IRuntimeSource, ImagingLimits, CancellationToken, Task<ITask>> Create)
 {
-    /// <summary>How many networks the task of this model asks for.</summary>
-    public int Networks(ModelDefinition definition) => Weights(definition).Count(weight => weight.File.EndsWith(".onnx", StringComparison.Ordinal));
+    /// <summary>Files of the networks that the task of this model asks for.</summary>
+    public IReadOnlyList<string> Networks(ModelDefinition definition) =>
+        [.. Weights(definition).Select(weight => weight.File).Where(file => file.EndsWith(".onnx", StringComparison.Ordinal))];
 }

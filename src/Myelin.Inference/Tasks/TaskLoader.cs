@@ -10,6 +10,10 @@ namespace Myelin.Inference.Tasks;
 /// <summary>Definition → loaded model.</summary>
 public static class TaskLoader
 {
+    /// <summary>Files of the networks that a model's task asks for; one where the task is the sidecar's own.</summary>
+    /// <exception cref="ModelException">The task's sections, which nobody checks before where a sidecar does the task, are wrong.</exception>
+    public static IReadOnlyList<string> Networks(ModelDefinition definition) => TaskKinds.Find(definition.Task)?.Networks(definition) ?? ["model.onnx"];
+
     /// <summary>Loads the weights from the revision's folder into this process and makes the task ready for concurrent calls.</summary>
     /// <exception cref="ModelException">The network does not load or does not fit its <c>model.yaml</c>; lists all that is wrong.</exception>
     public static Task<ITask> CreateAsync(ModelDefinition definition, OnnxOptions options, ImagingLimits limits, CancellationToken cancellationToken) =>

@@ -1,8 +1,8 @@
 using System.Globalization;
+using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
-using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Tensors;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;

@@ -1,6 +1,6 @@
 using System.Net;
 using Microsoft.Net.Http.Headers;
-using Myelin.Inference.Tasks;
+using Myelin.Inference;
 using Myelin.Server.Configuration;
 using Myelin.Server.Web;
 

@@ -1,5 +1,5 @@
+using Myelin.Inference;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Tasks;
 using Myelin.Protocol.Sidecars;
 using Myelin.Server.Web;
 

@@ -1,4 +1,4 @@
-using Myelin.Inference.Tasks;
+using Myelin.Inference;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Jobs;

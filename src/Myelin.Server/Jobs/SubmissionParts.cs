@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Net.Http.Headers;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Tasks;
 using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Jobs;

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
@@ -32,7 +33,7 @@ internal static class ModelCommand
             {
                 await using var task = revision.Sidecar is null
                     ? await TaskLoader.CreateAsync(revision, new OnnxOptions(), new ImagingLimits(), CancellationToken.None)
-                    : await TaskLoader.CreateAsync(revision, await sidecars.OpenAsync(revision, CancellationToken.None), new ImagingLimits(), CancellationToken.None);
+                    : await TaskLoader.CreateAsync(revision, await sidecars.OpenAsync(revision, TaskLoader.Networks(revision), CancellationToken.None), new ImagingLimits(), CancellationToken.None);
                 Console.WriteLine($"✓ {revision.Name} revision {revision.Revision}: {revision.Task}, loads{By(sidecars.Find(revision))}");
             }
 

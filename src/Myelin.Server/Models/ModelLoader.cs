@@ -1,3 +1,4 @@
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
@@ -55,7 +56,7 @@ internal sealed class ModelLoader(MyelinOptions options, SidecarSupervisor sidec
             },
             Limits,
             cancellationToken)
-        : await TaskLoader.CreateAsync(definition, await sidecars.OpenAsync(definition, cancellationToken), Limits, cancellationToken);
+        : await TaskLoader.CreateAsync(definition, await sidecars.OpenAsync(definition, TaskLoader.Networks(definition), cancellationToken), Limits, cancellationToken);
 
     /// <summary>What executes the model, as <c>/v1/models</c> shows it.</summary>
     public ModelRuntime Describe(ModelDefinition definition)

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;

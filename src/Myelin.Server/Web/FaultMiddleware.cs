@@ -1,6 +1,6 @@
 using Microsoft.AspNetCore.Connections;
+using Myelin.Inference;
 using Myelin.Inference.Models;
-using Myelin.Inference.Tasks;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Storage;
 

@@ -1,6 +1,6 @@
+using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
-using Myelin.Inference.Tasks;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
+using Myelin.Inference;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Models;

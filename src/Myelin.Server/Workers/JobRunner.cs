@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Bus;

@@ -1,6 +1,6 @@
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
-using Myelin.Server.Workers.Calls;
+using Myelin.Server.Workers.Registry;
 using Shouldly;
 using Xunit;
 

@@ -1,4 +1,5 @@
 using System.Reflection;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Http;
@@ -9,8 +10,8 @@ using Myelin.Inference.Tasks.Classification;
 using Myelin.Inference.Tasks.Detection;
 using Myelin.Inference.Tasks.Generation;
 using Myelin.Inference.Tasks.Generation.Pipeline;
-using Myelin.Inference.Tasks.Images;
 using Myelin.Inference.Tasks.ImageToImage;
+using Myelin.Inference.Tasks.Images;
 using Myelin.Inference.Tasks.Text;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage.Postgres;

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using Myelin.Inference;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Testing;

@@ -1,6 +1,6 @@
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks;
 using Myelin.Testing;

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
+using Myelin.Inference;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Workers;
 using Shouldly;

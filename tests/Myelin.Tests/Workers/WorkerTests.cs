@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Myelin.Inference;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;

@@ -1,5 +1,3 @@
-using Myelin.Inference.Runtimes.Onnx;
-
 namespace Myelin.Inference.Imaging.Vips;
 
 /// <summary>
@@ -16,7 +14,7 @@ internal static class Fonts
         var file = Path.Combine(AppContext.BaseDirectory, "fonts", "fonts.conf");
         if (File.Exists(file) && Environment.GetEnvironmentVariable("FONTCONFIG_FILE") is not { Length: > 0 })
         {
-            OnnxEnvironment.SetNative("FONTCONFIG_FILE", file);
+            NativeEnvironment.Set("FONTCONFIG_FILE", file);
         }
     }
 }

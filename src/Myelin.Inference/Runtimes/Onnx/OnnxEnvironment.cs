@@ -7,7 +7,7 @@ namespace Myelin.Inference.Runtimes.Onnx;
 /// The process's one ONNX Runtime environment. Whoever touches the binding calls <see cref="Initialise"/> first:
 /// the library carries a telemetry client that is on unless the environment says otherwise before its first call.
 /// </summary>
-public static partial class OnnxEnvironment
+public static class OnnxEnvironment
 {
     private static readonly Lazy<string> s_version = new(Create);
 
@@ -32,23 +32,5 @@ public static partial class OnnxEnvironment
         return environment.GetVersionString();
     }
 
-    // Environment.SetEnvironmentVariable changes .NET's copy only; native code reads the process's real environment.
-    internal static void DisableTelemetry() => SetNative("ORT_DISABLE_TELEMETRY", "1");
-
-    /// <summary>Sets a variable in the environment that native libraries read.</summary>
-    internal static void SetNative(string name, string value)
-    {
-        if (OperatingSystem.IsWindows())
-        {
-            Environment.SetEnvironmentVariable(name, value);
-        }
-        else if (SetEnvironment(name, value, 1) != 0)
-        {
-            throw new InvalidOperationException($"setenv({name}) failed with errno {Marshal.GetLastPInvokeError()}");
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int SetEnvironment(string name, string value, int overwrite);
+    internal static void DisableTelemetry() => NativeEnvironment.Set("ORT_DISABLE_TELEMETRY", "1");
 }

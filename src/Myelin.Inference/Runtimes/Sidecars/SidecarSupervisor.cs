@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Sidecars.Processes;
-using Myelin.Inference.Tasks;
 
 namespace Myelin.Inference.Runtimes.Sidecars;
 
@@ -29,8 +28,11 @@ public sealed partial class SidecarSupervisor(SidecarOptions options, TimeProvid
     }
 
     /// <summary>Starts a model's sidecars, or connects to them, and waits until they are ready.</summary>
+    /// <param name="definition">Has a sidecar.</param>
+    /// <param name="files">The networks that its task asks for.</param>
+    /// <param name="cancellationToken">Ends the wait and what was started.</param>
     /// <exception cref="ModelException">None got ready; says why, with the last lines of the log. Transient where the machine had no room, or others run it.</exception>
-    public async Task<IRuntimeSource> OpenAsync(ModelDefinition definition, CancellationToken cancellationToken)
+    public async Task<IRuntimeSource> OpenAsync(ModelDefinition definition, IReadOnlyList<string> files, CancellationToken cancellationToken)
     {
         var sidecar = definition.Sidecar ?? throw new ArgumentException("the model has no sidecar", nameof(definition));
         if (sidecar.Addresses.Count == 0 && !options.Start)
@@ -38,9 +40,7 @@ public sealed partial class SidecarSupervisor(SidecarOptions options, TimeProvid
             throw new ModelException([new ModelError("model.yaml", "sidecar.command", "is not started: sidecars.start is off on this server; name the address of one that runs")]);
         }
 
-        var count = TaskKinds.Find(definition.Task)?.Networks(definition) ?? 1;
-        var files = TaskKinds.Find(definition.Task)?.Weights(definition).Select(w => w.File).Where(f => f.EndsWith(".onnx", StringComparison.Ordinal)).ToList() ?? ["model.onnx"];
-        var networks = files.Select(file => SidecarNetwork.Of(definition, file, count)).ToList();
+        var networks = files.Select(file => SidecarNetwork.Of(definition, file, files.Count)).ToList();
         var pool = new SidecarPool(definition, networks, sidecar.Addresses.Count == 0 ? House() : null, options, time, loggers.CreateLogger("Myelin.Sidecar"));
         _pools[pool] = true;
         try

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
 

@@ -4,6 +4,7 @@ using Myelin.Server.Configuration;
 using Myelin.Server.Inference;
 using Myelin.Server.Jobs;
 using Myelin.Server.Models;
+using Myelin.Server.Workers.Registry;
 
 namespace Myelin.Server.Workers.Calls;
 

@@ -1,6 +1,5 @@
 using Myelin.Server.Configuration;
 using Myelin.Server.Models;
-using Myelin.Server.Workers.Calls;
 
 namespace Myelin.Server.Workers.Registry;
 

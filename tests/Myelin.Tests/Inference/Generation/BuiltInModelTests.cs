@@ -1,5 +1,5 @@
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks;
 using Myelin.Testing;

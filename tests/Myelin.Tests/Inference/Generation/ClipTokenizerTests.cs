@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using Myelin.Inference.Models;
-using Myelin.Inference.Tasks.Generation.Pipeline;
+using Myelin.Inference.Tasks.Generation;
 using Myelin.Inference.Tasks.Generation.Tokens;
 using Shouldly;
 using Xunit;

@@ -1,6 +1,6 @@
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Models;
-using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Generation.Sampling;
 using Shouldly;
 using Xunit;

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Generation;

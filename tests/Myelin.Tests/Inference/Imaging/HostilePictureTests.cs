@@ -1,9 +1,9 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Imaging.Vips;
-using Myelin.Inference.Tasks;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,7 +1,9 @@
 using Microsoft.Extensions.Logging;
+using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Sidecars;
+using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Testing;
 using Xunit;
@@ -134,7 +136,7 @@ internal sealed class SidecarModels : IAsyncDisposable
     }
 
     public async Task<IRuntimeSource> OpenAsync(ModelDefinition definition) =>
-        await Supervisor.OpenAsync(definition, TestContext.Current.CancellationToken);
+        await Supervisor.OpenAsync(definition, TaskLoader.Networks(definition), TestContext.Current.CancellationToken);
 
     public static Tensor Number(string name, long value) => Tensor.Of<long>(name, ElementType.Int64, [value], 1);
 

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Imaging;
-using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Tensors;

@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Myelin.Inference.Models;
+using Myelin.Inference;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Shouldly;

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Myelin.Inference;
 using Myelin.Inference.Tasks;
 using Shouldly;
 using Xunit;

@@ -1,7 +1,6 @@
 using System.Text.Json;
 using Microsoft.ML.Tokenizers;
 using Myelin.Inference.Models;
-using Myelin.Inference.Tasks.Generation.Pipeline;
 
 namespace Myelin.Inference.Tasks.Generation.Tokens;
 

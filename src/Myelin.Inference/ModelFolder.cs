@@ -1,10 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
 using Myelin.Inference.Tasks.Sidecars;
 
-namespace Myelin.Inference.Models;
+namespace Myelin.Inference;
 
 /// <summary>
 /// Reads one folder of a model repository: <c>model.yaml</c> and the revisions <c>1</c>, <c>2</c> … beside it.

@@ -3,9 +3,8 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Myelin.Server.Accounts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Storage;
-using Myelin.Server.Workers.Registry;
 
-namespace Myelin.Server.Workers.Calls;
+namespace Myelin.Server.Workers.Registry;
 
 /// <summary>
 /// Where gateways call this worker: a Unix socket that only the same user can open, for those on the same machine, and
@@ -111,17 +110,4 @@ internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string
         var everywhere = listen.Host is "*" or "+" || (IPAddress.TryParse(listen.Host.Trim('[', ']'), out var ip) && (ip.Equals(IPAddress.Any) || ip.Equals(IPAddress.IPv6Any)));
         return $"http://{(everywhere ? Environment.MachineName : listen.Host)}:{listen.Port}";
     }
-}
-
-/// <summary>Headers between gateways and workers.</summary>
-internal static class DoorHeaders
-{
-    /// <summary>The cluster's key.</summary>
-    public const string Key = "X-Myelin-Cluster-Key";
-
-    /// <summary>Id of the worker that is meant: an address may have passed to another.</summary>
-    public const string Worker = "X-Myelin-Worker";
-
-    /// <summary>Where none is set, everybody has it.</summary>
-    public static bool IsKey(string expected, string? given) => expected.Length == 0 || SharedSecret.Matches(expected, given);
 }

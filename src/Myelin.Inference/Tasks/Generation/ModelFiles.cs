@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Myelin.Inference.Models;
 
-namespace Myelin.Inference.Tasks.Generation.Pipeline;
+namespace Myelin.Inference.Tasks.Generation;
 
 /// <summary>Reads the files of a model folder; every fault names the file and tells the cure.</summary>
 internal sealed class ModelFiles(string folder)

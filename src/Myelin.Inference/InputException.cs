@@ -1,4 +1,4 @@
-namespace Myelin.Inference.Tasks;
+namespace Myelin.Inference;
 
 /// <summary>The caller's input is wrong: becomes a 4xx problem that names the field and tells the cure.</summary>
 /// <param name="field">Path of the field, such as <c>input.image</c> or <c>parameters.threshold</c>.</param>
