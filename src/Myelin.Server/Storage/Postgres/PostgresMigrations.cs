@@ -1,13 +1,20 @@
+using System.Text.RegularExpressions;
 using Npgsql;
 using NpgsqlTypes;
 
 namespace Myelin.Server.Storage.Postgres;
 
 /// <summary>
-/// The numbered SQL files (see <see cref="MigrationFiles"/>), each run once and in a transaction of its own, by one
-/// process at a time: an advisory lock of the session keeps others waiting, and the end of the session frees it. Old
-/// and new versions run side by side during an upgrade, so migrations only add; one that an older program cannot live
-/// with says so in its first line (<c>-- incompatible</c>), and older programs then refuse to start.
+/// The numbered SQL files (see <see cref="MigrationFiles"/>), each run once, by one process at a time: an advisory lock of
+/// the session keeps others waiting, and the end of the session frees it. Old and new versions run side by side during an
+/// upgrade, so migrations only add; one that an older program cannot live with says so in its first line
+/// (<c>-- incompatible</c>), and older programs then refuse to start.
+/// <para>
+/// Nor may one make the others wait while it runs over a large table. A file runs in one transaction; one that begins with
+/// <c>-- online</c> runs statement by statement (each ends a line with its semicolon) outside any, as CREATE INDEX
+/// CONCURRENTLY must. Such a statement is repeatable: an attempt that broke off is begun again from the first. Everything
+/// else waits for its locks only briefly and tries again, because whoever wants a table queues behind a waiting ALTER.
+/// </para>
 /// </summary>
 internal static partial class PostgresMigrations
 {
@@ -15,43 +22,117 @@ internal static partial class PostgresMigrations
     private const long Lock = 0x6d79656c696e;
 
     private const string Incompatible = "-- incompatible";
+    private const string Online = "-- online";
 
-    public static async Task RunAsync(NpgsqlConnection connection, ILogger logger, CancellationToken cancellationToken)
+    /// <summary>Tries for a table that a long transaction holds: with their pauses about two minutes.</summary>
+    private const int Tries = 100;
+
+    /// <summary>Old processes' writes stand still for as long, once per try; they give up after five seconds.</summary>
+    private const int LockMilliseconds = 200;
+
+    private static readonly TimeSpan s_turn = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
+
+    public static async Task RunAsync(NpgsqlConnection connection, TimeProvider time, ILogger logger, CancellationToken cancellationToken)
     {
-        await ExecuteAsync(connection, $"SELECT pg_advisory_lock({Lock})", cancellationToken);
-        try
+        for (var attempt = 1; ; attempt++)
         {
-            await ExecuteAsync(
-                connection,
-                """
-                CREATE TABLE IF NOT EXISTS migrations (
-                  number integer PRIMARY KEY, name text NOT NULL, incompatible boolean NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())
-                """,
-                cancellationToken);
-            var known = await KnownAsync(connection, cancellationToken);
-            var files = MigrationFiles.OfPostgres();
-            MigrationFiles.RefuseNewer(known.Where(k => k.Value && files.All(f => f.Number != k.Key)).Select(k => k.Key));
-            List<MigrationFile> missing = [.. files.Where(f => !known.ContainsKey(f.Number))];
-            if (MigrationFiles.Notice(known.Count == 0, missing) is { } notice)
+            await TakeTurnAsync(connection, time, cancellationToken);
+            try
             {
-                LogNotice(logger, notice);
+                await MigrateAsync(connection, logger, cancellationToken);
+                await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({Lock})", cancellationToken);
+                return;
             }
-
-            foreach (var file in missing)
+            catch (PostgresException e) when (PostgresFaults.KindOf(e) is FaultKind.Blocked or FaultKind.Again && attempt < Tries)
             {
-                await ApplyAsync(connection, file, cancellationToken);
+                // Processes of an older version wait for their turn inside pg_advisory_lock, and an index would wait for them: they go first.
+                await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({Lock})", cancellationToken);
+                LogAgain(logger, attempt, Tries, e.MessageText);
+                await Task.Delay(s_again, time, cancellationToken);
             }
         }
-        finally
+    }
+
+    private static async Task MigrateAsync(NpgsqlConnection connection, ILogger logger, CancellationToken cancellationToken)
+    {
+        await ExecuteAsync(
+            connection,
+            """
+            CREATE TABLE IF NOT EXISTS migrations (
+              number integer PRIMARY KEY, name text NOT NULL, incompatible boolean NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())
+            """,
+            cancellationToken);
+        var known = await KnownAsync(connection, cancellationToken);
+        var files = MigrationFiles.OfPostgres();
+        MigrationFiles.RefuseNewer(known.Where(k => k.Value && files.All(f => f.Number != k.Key)).Select(k => k.Key));
+        List<MigrationFile> missing = [.. files.Where(f => !known.ContainsKey(f.Number))];
+        if (MigrationFiles.Notice(known.Count == 0, missing) is { } notice)
         {
-            await ExecuteAsync(connection, $"SELECT pg_advisory_unlock({Lock})", CancellationToken.None);
+            LogNotice(logger, notice);
+        }
+
+        foreach (var file in missing)
+        {
+            await (file.Sql.StartsWith(Online, StringComparison.Ordinal)
+                ? ApplyOnlineAsync(connection, file, cancellationToken)
+                : ApplyAsync(connection, file, cancellationToken));
+        }
+    }
+
+    /// <summary>
+    /// Asks again and again: a session that waits inside pg_advisory_lock holds a snapshot, which the index that the other
+    /// process makes concurrently would wait for. As long as the other one lives and works, this one waits.
+    /// </summary>
+    private static async Task TakeTurnAsync(NpgsqlConnection connection, TimeProvider time, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand($"SELECT pg_try_advisory_lock({Lock})", connection);
+        while (await command.ExecuteScalarAsync(cancellationToken) is not true)
+        {
+            await Task.Delay(s_turn, time, cancellationToken);
         }
     }
 
     private static async Task ApplyAsync(NpgsqlConnection connection, MigrationFile file, CancellationToken cancellationToken)
     {
         await using var transaction = await connection.BeginTransactionAsync(cancellationToken);
+        await ExecuteAsync(connection, $"SET LOCAL lock_timeout = {LockMilliseconds}", cancellationToken);
         await ExecuteAsync(connection, file.Sql, cancellationToken);
+        await RecordAsync(connection, file, cancellationToken);
+        await transaction.CommitAsync(cancellationToken);
+    }
+
+    private static async Task ApplyOnlineAsync(NpgsqlConnection connection, MigrationFile file, CancellationToken cancellationToken)
+    {
+        foreach (var statement in StatementEnd.Split(file.Sql).Where(s => !string.IsNullOrWhiteSpace(s)))
+        {
+            var index = ConcurrentIndex.Match(statement);
+
+            // An index that is made beside the writers waits for their transactions and holds up nobody meanwhile.
+            await ExecuteAsync(connection, $"SET lock_timeout = {(index.Success ? 0 : LockMilliseconds)}", cancellationToken);
+            if (index.Success && await IsBrokenAsync(connection, index.Groups["name"].Value, cancellationToken))
+            {
+                await ExecuteAsync(connection, $"DROP INDEX CONCURRENTLY IF EXISTS {index.Groups["name"].Value}", cancellationToken);
+            }
+
+            await ExecuteAsync(connection, statement, cancellationToken);
+        }
+
+        await RecordAsync(connection, file, cancellationToken);
+    }
+
+    /// <summary>Whether an attempt that broke off left it: the name is taken, and no statement may use it.</summary>
+    private static async Task<bool> IsBrokenAsync(NpgsqlConnection connection, string index, CancellationToken cancellationToken)
+    {
+        await using var command = new NpgsqlCommand("SELECT EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)", connection)
+        {
+            Parameters = { new() { Value = index } },
+        };
+        return await command.ExecuteScalarAsync(cancellationToken) is true;
+    }
+
+    private static async Task RecordAsync(NpgsqlConnection connection, MigrationFile file, CancellationToken cancellationToken)
+    {
         await using var record = new NpgsqlCommand("INSERT INTO migrations (number, name, incompatible) VALUES ($1, $2, $3)", connection)
         {
             Parameters =
@@ -62,7 +143,6 @@ internal static partial class PostgresMigrations
             },
         };
         await record.ExecuteNonQueryAsync(cancellationToken);
-        await transaction.CommitAsync(cancellationToken);
     }
 
     /// <summary>Number → whether programs that do not know it must stay away.</summary>
@@ -85,6 +165,15 @@ internal static partial class PostgresMigrations
         await using var command = new NpgsqlCommand(sql, connection);
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
+
+    [GeneratedRegex(@"(?<=;)[ \t]*\r?$", RegexOptions.Multiline)]
+    private static partial Regex StatementEnd { get; }
+
+    [GeneratedRegex(@"CREATE (UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?<name>\w+)")]
+    private static partial Regex ConcurrentIndex { get; }
+
+    [LoggerMessage(LogLevel.Warning, "The database could not be brought up to date yet, try {Try} of {Tries}: {Reason}. A long transaction, such as a backup's, may hold a table; tried again")]
+    private static partial void LogAgain(ILogger logger, int @try, int tries, string reason);
 
     [LoggerMessage(LogLevel.Information, "{notice}")]
     private static partial void LogNotice(ILogger logger, string notice);

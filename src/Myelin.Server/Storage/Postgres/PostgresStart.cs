@@ -14,7 +14,7 @@ internal static class PostgresStart
         await using (source)
         {
             var start = time.GetTimestamp();
-            while (!await TryAsync(source, last: time.GetElapsedTime(start) >= settings.StartTimeout, logger, cancellationToken))
+            while (!await TryAsync(source, last: time.GetElapsedTime(start) >= settings.StartTimeout, time, logger, cancellationToken))
             {
                 await Task.Delay(s_pause, time, cancellationToken);
             }
@@ -22,7 +22,7 @@ internal static class PostgresStart
     }
 
     /// <returns>False where waiting may help.</returns>
-    private static async Task<bool> TryAsync(NpgsqlDataSource source, bool last, ILogger logger, CancellationToken cancellationToken)
+    private static async Task<bool> TryAsync(NpgsqlDataSource source, bool last, TimeProvider time, ILogger logger, CancellationToken cancellationToken)
     {
         try
         {
@@ -30,7 +30,7 @@ internal static class PostgresStart
             await using (connection)
             {
                 await PostgresChecks.RunAsync(connection, logger, cancellationToken);
-                await PostgresMigrations.RunAsync(connection, logger, cancellationToken);
+                await PostgresMigrations.RunAsync(connection, time, logger, cancellationToken);
                 return true;
             }
         }
