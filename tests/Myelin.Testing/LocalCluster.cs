@@ -25,7 +25,7 @@ public sealed class LocalCluster : IAsyncDisposable
             File.SetUnixFileMode(_folder.Path, (UnixFileMode)0b111_101_101); // the user postgres passes through
         }
 
-        Gateways = [.. Enumerable.Range(0, plan.Gateways).Select(i => new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_port + i}"), Timeout = TimeSpan.FromSeconds(60) })];
+        Gateways = [.. Enumerable.Range(0, plan.Gateways).Select(i => new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{_port + i}"), Timeout = TimeSpan.FromMinutes(3) })];
     }
 
     /// <summary>Clients of the gateways, in the order of their numbers.</summary>

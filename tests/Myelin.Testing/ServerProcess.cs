@@ -24,7 +24,7 @@ public sealed class ServerProcess : IAsyncDisposable
         _ownsData = data is null;
         Data = data ?? Directory.CreateTempSubdirectory("myelin-").FullName;
         Address = new Uri($"http://127.0.0.1:{FreePort()}");
-        Http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromSeconds(60) };
+        Http = new HttpClient { BaseAddress = Address, Timeout = TimeSpan.FromMinutes(3) };
         _environment = new Dictionary<string, string>(environment ?? new Dictionary<string, string>())
         {
             ["MYELIN_URLS"] = Address.ToString().TrimEnd('/'),

@@ -24,7 +24,7 @@ public sealed class MemoryTests
         Directory.CreateDirectory(large);
         Directory.CreateSymbolicLink(Path.Combine(large, "1"), Path.Combine(Shared.Root, "models", "emoji-diffusion", "1"));
         await File.WriteAllTextAsync(Path.Combine(large, "model.yaml"), "task: text-to-image\nlimits: {maxSize: 1024}\n", Token);
-        await using var server = new ServerProcess(environment: new Dictionary<string, string> { ["MYELIN_MODELS"] = models.Path, ["DOTNET_GCgen0size"] = "0x1000000" });
+        await using var server = new ServerProcess(environment: new Dictionary<string, string> { ["MYELIN_MODELS"] = models.Path, ["DOTNET_GCgen0size"] = "0x1000000", ["MYELIN_RUNTIME_MEMORY_BUDGET"] = $"{4L << 30}" });
         await server.StartAsync(Token);
         foreach (var side in (int[])[64, 128])
         {
@@ -84,6 +84,11 @@ public sealed class MemoryTests
         using var answer = await server.Http.PostAsJsonAsync(
             new Uri("/v1/jobs?wait=60s", UriKind.Relative), new { model, parameters = new { prompt = "cat", steps = 1, width = side, height = side, guidance = 1.5 } }, Token);
         var body = await answer.Content.ReadFromJsonAsync<JsonElement>(Token);
+        while (answer.IsSuccessStatusCode && body.GetProperty("state").GetString() is ("queued" or "running"))
+        {
+            body = await server.Http.GetFromJsonAsync<JsonElement>(new Uri($"/v1/jobs/{body.GetProperty("id").GetString()}?wait=60s", UriKind.Relative), Token);
+        }
+
         var problem = answer.IsSuccessStatusCode ? body.TryGetProperty("error", out var error) ? error : default : body;
         if (problem.ValueKind == JsonValueKind.Undefined)
         {
