@@ -96,10 +96,12 @@ public sealed class TraceTests
             return Results.Ok();
         });
         await collector.StartAsync(Token);
-        return (collector, async () =>
+        return (collector, SpansAsync);
+
+        async Task<string> SpansAsync()
         {
             bodies.Writer.Complete();
             return string.Concat(await bodies.Reader.ReadAllAsync(Token).Select(Encoding.Latin1.GetString).ToArrayAsync(Token));
-        });
+        }
     }
 }

@@ -61,7 +61,7 @@ internal sealed partial class LocalEndpoint(
             }
 
             LogRestarting(logger, Definition.Name, end.Reason, wait.TotalSeconds);
-            
+
             // A shortage may last: who waits for the first start hears of it, and comes again later.
             Become(SidecarState.Restarting, end.Reason, settled: end.Kind == EndKind.Shortage, log);
             await Task.Delay(wait, house.Time, Stop).ConfigureAwait(false);
