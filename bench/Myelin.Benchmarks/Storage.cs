@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Server.Jobs.Store.Sqlite;
 
 namespace Myelin.Benchmarks;
 

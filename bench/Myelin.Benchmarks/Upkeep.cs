@@ -7,7 +7,8 @@ using Myelin.Protocol;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
 using Npgsql;

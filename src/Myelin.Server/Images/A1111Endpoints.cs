@@ -4,7 +4,7 @@ using System.Text.Json.Nodes;
 using Myelin.Inference.Tasks.Generation;
 using Myelin.Server.Accounts;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Images;
 

@@ -1,8 +1,8 @@
 using Myelin.Inference.Models;
 using Myelin.Server.Accounts;
 using Myelin.Server.Health;
+using Myelin.Server.Inference.Calls;
 using Myelin.Server.Models;
-using Myelin.Server.Workers.Calls;
 
 namespace Myelin.Server.Inference;
 

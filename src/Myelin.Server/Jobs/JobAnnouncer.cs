@@ -1,5 +1,5 @@
 using Myelin.Server.Bus;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Jobs;
 

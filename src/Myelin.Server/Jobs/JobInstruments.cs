@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Jobs.Upkeep;
-using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
 
 namespace Myelin.Server.Jobs;

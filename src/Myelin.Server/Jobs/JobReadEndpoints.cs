@@ -1,6 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Myelin.Server.Accounts;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Jobs;

@@ -3,6 +3,8 @@ using System.Diagnostics;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Models;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs;

@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Myelin.Server.Bus;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Jobs;
 

@@ -3,7 +3,9 @@ using Myelin.Server.Artifacts;
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Jobs.Upkeep;
+using Myelin.Server.Models;
 using Myelin.Server.Storage;
 using Myelin.Server.Telemetry;
 
@@ -22,7 +24,7 @@ internal static class JobsRegistration
         services.AddHealth();
         services.TryAddSingleton<InferenceInstruments>();
         services.AddSingleton<JobInstruments>();
-        services.AddStorage((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
+        services.AddJobStore((provider, store) => provider.GetRequiredService<JobInstruments>().ObserveDepth(store));
         services.AddBus();
         services.AddArtifacts(p => p.GetRequiredService<IInstallationStore>().ReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult().BlobPrefix);
         services.AddSingleton<JobInputs>();

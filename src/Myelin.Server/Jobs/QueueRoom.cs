@@ -1,6 +1,6 @@
 using System.Collections.Concurrent;
 using Myelin.Server.Configuration;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Jobs;
 

@@ -4,7 +4,6 @@ using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks.Generation;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
-using Myelin.Server.Jobs;
 using Myelin.Server.Models.Catalogue;
 
 namespace Myelin.Server.Models;
@@ -30,7 +29,6 @@ internal static class ModelsRegistration
             return (model, parameters) => models.Find(model)?.Task == TaskNames.TextToImage ? WithSeed(parameters) : parameters;
         })
         .AddSingleton<ModelDirectory>()
-        .AddSingleton<ModelViews>()
         .AddSingleton<Catalogue.Catalogue>()
         .AddSingleton<ModelMirror>()
         .AddSingleton(provider => ActivatorUtilities.CreateInstance<ModelDownloader>(provider, new HttpClient { Timeout = Timeout.InfiniteTimeSpan }))

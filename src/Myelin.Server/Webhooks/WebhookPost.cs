@@ -3,7 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Web;
 
 namespace Myelin.Server.Webhooks;

@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 using Myelin.Server.Web;
 

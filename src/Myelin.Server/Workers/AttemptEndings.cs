@@ -4,7 +4,7 @@ using Myelin.Inference.Runtimes;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Workers;
 

@@ -1,7 +1,7 @@
 using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Workers;
 

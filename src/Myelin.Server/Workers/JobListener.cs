@@ -3,7 +3,7 @@ using Myelin.Server.Configuration;
 using Myelin.Server.Health;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Workers;
 

@@ -8,6 +8,7 @@ using Myelin.Server.Bus;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers;

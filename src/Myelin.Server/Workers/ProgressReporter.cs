@@ -3,7 +3,7 @@ using System.Threading.Channels;
 using Myelin.Inference.Tasks;
 using Myelin.Server.Bus;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Workers;
 

@@ -1,5 +1,5 @@
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Jobs.Upkeep;
-using Myelin.Server.Storage;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

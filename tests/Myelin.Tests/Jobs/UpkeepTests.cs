@@ -4,7 +4,7 @@ using Myelin.Protocol;
 using Myelin.Server.Artifacts;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;

@@ -1,6 +1,7 @@
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Shouldly;

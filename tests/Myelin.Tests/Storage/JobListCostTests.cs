@@ -1,6 +1,8 @@
 using System.Text.Json;
 using Myelin.Protocol;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
+using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;

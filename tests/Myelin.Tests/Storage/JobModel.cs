@@ -1,5 +1,5 @@
 using Myelin.Protocol;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Tests.Storage;
 

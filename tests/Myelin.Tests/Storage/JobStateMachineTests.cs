@@ -1,7 +1,7 @@
 using System.Globalization;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,6 +1,7 @@
 using System.Text;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 using Myelin.Testing;
 using Shouldly;

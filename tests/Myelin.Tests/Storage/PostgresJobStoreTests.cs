@@ -1,3 +1,5 @@
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;

@@ -2,6 +2,8 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;

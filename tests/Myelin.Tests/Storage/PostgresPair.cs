@@ -1,8 +1,8 @@
 using System.Collections.Immutable;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

@@ -1,8 +1,9 @@
 using System.Collections.Concurrent;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

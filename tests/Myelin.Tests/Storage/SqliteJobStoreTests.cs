@@ -1,3 +1,5 @@
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;

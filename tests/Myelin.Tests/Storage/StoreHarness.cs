@@ -1,7 +1,7 @@
 using System.Globalization;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Server.Jobs.Store;
+using Myelin.Server.Jobs.Store.Postgres;
+using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Testing;
 using Xunit;
 

@@ -1,6 +1,6 @@
 using Myelin.Protocol;
-using Myelin.Server.Storage.Postgres;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Server.Jobs.Store.Postgres;
+using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Server.Workers.Registry;
 using Myelin.Testing;
 using Shouldly;

@@ -5,7 +5,7 @@ using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
 using Myelin.Protocol;
 using Myelin.Server.Jobs;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Workers;
 using Myelin.Testing;
 using Myelin.Tests.Storage;

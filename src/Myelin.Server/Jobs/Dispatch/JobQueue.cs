@@ -1,4 +1,4 @@
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Jobs.Dispatch;
 

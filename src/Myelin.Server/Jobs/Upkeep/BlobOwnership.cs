@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Myelin.Server.Artifacts;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs.Upkeep;

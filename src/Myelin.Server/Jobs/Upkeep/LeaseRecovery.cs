@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using Myelin.Server.Configuration;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 
 namespace Myelin.Server.Jobs.Upkeep;

@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Server.Jobs.Upkeep;
 

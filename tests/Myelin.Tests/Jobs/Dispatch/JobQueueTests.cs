@@ -2,7 +2,7 @@ using Myelin.Protocol;
 using Myelin.Server.Configuration;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Dispatch;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,0 +1,32 @@
+using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Myelin.Server.Configuration;
+using Myelin.Server.Jobs;
+using Myelin.Server.Models;
+using Myelin.Server.Workers;
+using Myelin.Server.Workers.Registry;
+
+namespace Myelin.Server.Inference.Calls;
+
+internal static class CallsRegistration
+{
+    /// <summary>Synchronous calls: a worker's door, a gateway's way to it; their memory, which jobs share. Needs what AddWorkerRegistry and AddModels bring.</summary>
+    public static IServiceCollection AddCalls(this IServiceCollection services)
+    {
+        services.AddSingleton(p => WorkerDoor.Of(p.GetRequiredService<MyelinOptions>()));
+        services.TryAddSingleton<BodyBudget>();
+        services.AddSingleton(p =>
+        {
+            var models = p.GetRequiredService<ModelRepository>();
+            var memory = new CallMemory(models.MakeRoom, p.GetRequiredService<MyelinOptions>().Runtime.Budget, p.GetRequiredService<IMeterFactory>());
+            models.CallBytes = () => memory.Taken;
+            return memory;
+        });
+        services.AddSingleton<TensorInstruments>();
+        services.AddSingleton<TensorCalls>();
+        services.AddSingleton<WorkerLinks>();
+        services.AddSingleton<CallInstruments>();
+        services.AddSingleton<CallRouter>();
+        return services;
+    }
+}
