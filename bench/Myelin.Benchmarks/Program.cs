@@ -14,13 +14,13 @@ if (args is ["gpu", ..])
 
 var benchmarks = new Dictionary<string, (string Help, Func<Task> Run)>
 {
-    ["jobs"] = ("durable accepts, submit → result, pictures per second; [accepts] [refusals] [latency] [pictures]", () => Jobs.RunAsync(args[1..])),
+    ["jobs"] = ("durable accepts, submit → result (beside the server that MYELIN_PREVIOUS_SERVER names), pictures per second; [accepts] [refusals] [latency] [pictures]", () => Jobs.RunAsync(args[1..])),
     ["storage"] = ("durable inserts of the store alone", Storage.RunAsync),
     ["lists"] = ("a page of 100 queued jobs of 1,000,000, with positions", Lists.RunAsync),
     ["upkeep"] = ("lost leases found while a million blobs are purged and swept; [blobs]", () => Upkeep.RunAsync(args[1..])),
     ["distributed"] = ("embedded, PostgreSQL, PostgreSQL + Kafka with 1, 2, 4 workers; 100,000 queued jobs; [engines] [deployments] [queue]", () => Distributed.RunAsync(args[1..])),
     ["generation"] = ("share of a generation inside the runtime, joining jobs, cold start", Generation.RunAsync),
-    ["gpu"] = ("detectors, a generation of Stable Diffusion 1.5's size, a batched classifier on a CUDA device; [--device cuda:1|cpu] [--side 512] [--small]", () => Task.CompletedTask),
+    ["gpu"] = ("detectors, a generation of Stable Diffusion 1.5's size, a batched classifier on a CUDA device; [detectors] [classifier] [generation] [--device cuda:1|cpu] [--side 512] [--small]", () => Task.CompletedTask),
     ["pictures"] = ("decode and fit of a 12-megapixel JPEG: NetVips against libvips called directly", Pictures.RunAsync),
     ["transports"] = ("native, UDS and HTTP to .NET and Python sidecars, beside a copy in memory; [calls] [model] [detector]", () => TransportBench.RunAsync(args[1..])),
 };
