@@ -76,6 +76,7 @@ internal sealed class FolderArtifacts : IArtifacts
 
     public ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken)
     {
+        var kept = new List<(string Job, Exception Fault)>();
         foreach (var job in jobs)
         {
             cancellationToken.ThrowIfCancellationRequested();
@@ -87,9 +88,15 @@ internal sealed class FolderArtifacts : IArtifacts
             {
                 // Nothing there is what was asked for.
             }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                kept.Add((job, e));
+            }
         }
 
-        return ValueTask.CompletedTask;
+        return kept is [var (first, fault), ..]
+            ? ValueTask.FromException(new ArtifactsUndeletableException(kept.Count, first, fault.Message, fault))
+            : ValueTask.CompletedTask;
     }
 
     public string MarkPlace => Path.Combine(_root, BlobName.Mark);

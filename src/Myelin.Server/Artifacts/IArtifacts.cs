@@ -19,6 +19,7 @@ internal interface IArtifacts
     Uri? Link(string job, string name, string contentType, string disposition);
 
     /// <summary>Deletes every blob of these jobs, half-written ones too; no error when there is none.</summary>
+    /// <exception cref="ArtifactsUndeletableException">Some could not be deleted; those of the other jobs are.</exception>
     ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken);
 
     /// <summary>
@@ -40,3 +41,13 @@ internal sealed class ArtifactsFullException(string message, Exception? inner = 
 
 /// <summary>The store is away or refuses us; nothing is known to be lost, and the same again may work later.</summary>
 internal sealed class ArtifactsUnavailableException(string message, Exception? inner = null) : IOException(message, inner);
+
+/// <summary>Some blobs cannot be deleted: their folder belongs to somebody else, or the bucket holds them fast. The rest is deleted.</summary>
+/// <param name="count">How many jobs have such blobs.</param>
+/// <param name="first">The first of them.</param>
+/// <param name="reason">Why it could not be.</param>
+internal sealed class ArtifactsUndeletableException(int count, string first, string reason, Exception? inner = null)
+    : IOException($"Blobs of {count} jobs cannot be deleted, the first are those of {first}: {reason}", inner)
+{
+    public int Count { get; } = count;
+}

@@ -54,7 +54,7 @@ internal sealed class JobInstruments : IDisposable
         _queueSeconds = _meter.CreateHistogram<double>("myelin.jobs.queue_wait", "s", "Time from acceptance to the first claim.");
         _runSeconds = _meter.CreateHistogram<double>("myelin.jobs.run", "s", "Time from claim to end of the last attempt.");
         _swept = _meter.CreateCounter<long>("myelin.artifacts.swept", "{job}", "Jobs whose blobs were deleted because no row is of them, or a purged one.");
-        _meter.CreateObservableGauge("myelin.artifacts.not_swept", () => _notSwept, "{entry}", "Entries beside the blobs that are no job's and left alone, at the last sweep.");
+        _meter.CreateObservableGauge("myelin.artifacts.not_swept", () => _notSwept, "{entry}", "Entries beside the blobs that are no job's and left alone, and jobs whose blobs cannot be deleted, at the last sweep.");
         _meter.CreateObservableGauge(
             "myelin.artifacts.sweep_refused",
             () => s_refusals.Select(r => new Measurement<int>(r == _sweepRefused ? 1 : 0, new KeyValuePair<string, object?>("reason", r))),
@@ -124,7 +124,7 @@ internal sealed class JobInstruments : IDisposable
     /// <param name="jobs">Whose blobs the sweep deleted.</param>
     public void Swept(int jobs) => _swept.Add(jobs);
 
-    /// <param name="entries">Beside the blobs and no job's, at the newest sweep.</param>
+    /// <param name="entries">Beside the blobs and no job's, or of jobs whose blobs cannot be deleted, at the newest sweep.</param>
     public void NotSwept(int entries) => _notSwept = entries;
 
     public void SweepLooked(Ownership found) => _sweepRefused = found.ToString();

@@ -14,7 +14,7 @@ internal class StorageException(string message, int code, Exception? inner = nul
     public bool IsDamage => (Code & 0xff) != FullDisk;
 }
 
-/// <summary>The storage of this process is closed, or its writer broke; nothing was stored.</summary>
+/// <summary>The storage of this process is closed, or its writer broke, before the operation began; nothing was stored.</summary>
 internal sealed class StorageClosedException(Exception? inner = null) : StorageException("the storage is closed; nothing was stored", 0, inner);
 
 /// <summary>No space left, or the disk refuses to write. Nothing was stored; a later try works once there is space.</summary>

@@ -45,15 +45,12 @@ internal sealed partial class WebhookSender(
                     continue;
                 }
 
-                var due = await TakeAsync(Turn(last, underWay.CountBy(static d => d.Receiver)), stoppingToken);
+                (var due, last) = await TakeAsync(Turn(last, underWay.CountBy(static d => d.Receiver)), stoppingToken);
                 underWay.AddRange(due.Select(d => (d.Receiver, DeliverAsync(d, stoppingToken))));
-                if (due.Length == 0)
+                if (due.IsEmpty)
                 {
                     await PauseAsync(stoppingToken);
-                    continue;
                 }
-
-                last = due[^1].Receiver;
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
@@ -84,18 +81,18 @@ internal sealed partial class WebhookSender(
         return new WebhookTurn(last, free, OfOneReceiver, room);
     }
 
-    private async Task<WebhookDelivery[]> TakeAsync(WebhookTurn turn, CancellationToken cancellationToken)
+    private async Task<WebhooksTaken> TakeAsync(WebhookTurn turn, CancellationToken cancellationToken)
     {
         try
         {
             // Held for longer than an attempt can take: nobody else sends it meanwhile, and after a crash it is due again.
             var now = time.GetUtcNow();
-            return [.. await store.TakeDueAsync(now, now + options.Webhooks.Timeout + TimeSpan.FromSeconds(10), turn, cancellationToken)];
+            return await store.TakeDueAsync(now, now + options.Webhooks.Timeout + TimeSpan.FromSeconds(10), turn, cancellationToken);
         }
         catch (Exception e) when (!cancellationToken.IsCancellationRequested)
         {
             LogStore(logger, e);
-            return [];
+            return new WebhooksTaken([], turn.After);
         }
     }
 

@@ -25,5 +25,24 @@ public sealed class FolderArtifactsTests : ArtifactsConformance, IDisposable
         (await artifacts.PutAsync("01job", "ab", "t/t", new MemoryStream(new byte[300_000]), Token)).Size.ShouldBe(300_000);
     }
 
+    [Fact]
+    public async Task Delete_OneThatCannotBe_TakesTheOthersAndSaysWhich()
+    {
+        string[] jobs = ["01jobaa", "01jobbb", "01jobcc"];
+        foreach (var job in jobs)
+        {
+            await Artifacts.PutAsync(job, "ab", "t/t", new MemoryStream([1]), Token);
+        }
+
+        using (Immutable.Make(_folder.Combine("aa", "01jobaa", "ab")))
+        {
+            var kept = await Should.ThrowAsync<ArtifactsUndeletableException>(Artifacts.DeleteAsync(jobs, Token).AsTask());
+            kept.Count.ShouldBe(1);
+            kept.Message.ShouldContain("01jobaa");
+        }
+
+        (await Artifacts.ListJobsAsync(Token).ToListAsync(Token)).ShouldBe(["01jobaa"]);
+    }
+
     public void Dispose() => _folder.Dispose();
 }

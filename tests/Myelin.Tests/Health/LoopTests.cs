@@ -63,7 +63,7 @@ public sealed class LoopTests
         database.Writer.Committed = _ => throw new InvalidOperationException("a counter that cannot count");
         database.Writer.Start();
 
-        await Should.ThrowAsync<StorageClosedException>(database.WriteAsync(_ => 1, Token));
+        (await Should.ThrowAsync<StorageUnavailableException>(database.WriteAsync(_ => 1, Token))).Message.ShouldContain("may have been stored");
         await Should.ThrowAsync<StorageClosedException>(database.WriteAsync(_ => 2, Token));
 
         (await Should.ThrowAsync<InvalidOperationException>(database.Writer.Ended)).Message.ShouldBe("a counter that cannot count");

@@ -87,18 +87,18 @@ public sealed class CoordinatorTests : IDisposable
         var hooks = host.Get<IWebhookStore>();
         var now = TimeProvider.System.GetUtcNow();
         var job = await host.SubmitAsync(new JobSubmission { Tenant = "t", Model = "m", Callback = new JobCallback("https://example.org/x", "s") });
-        (await hooks.TakeDueAsync(now.AddMinutes(1), now, WebhookTurn.Of(10), Token)).ShouldBeEmpty();
+        (await hooks.TakeDueAsync(now.AddMinutes(1), now, WebhookTurn.Of(10), Token)).Due.ShouldBeEmpty();
         await host.Jobs.CancelAsync(job.Id, Token);
 
-        var due = (await hooks.TakeDueAsync(now.AddMinutes(1), now.AddMinutes(2), WebhookTurn.Of(10), Token)).ShouldHaveSingleItem();
+        var due = (await hooks.TakeDueAsync(now.AddMinutes(1), now.AddMinutes(2), WebhookTurn.Of(10), Token)).Due.ShouldHaveSingleItem();
         due.ShouldBe(new WebhookDelivery(due.Id, job.Id, new JobCallback("https://example.org/x", "s"), 1, "example.org"));
-        (await hooks.TakeDueAsync(now.AddMinutes(1), now.AddMinutes(2), WebhookTurn.Of(10), Token)).ShouldBeEmpty();
-        (await hooks.TakeDueAsync(now.AddMinutes(2), now.AddMinutes(3), WebhookTurn.Of(10), Token)).ShouldHaveSingleItem().Attempt.ShouldBe(2);
+        (await hooks.TakeDueAsync(now.AddMinutes(1), now.AddMinutes(2), WebhookTurn.Of(10), Token)).Due.ShouldBeEmpty();
+        (await hooks.TakeDueAsync(now.AddMinutes(2), now.AddMinutes(3), WebhookTurn.Of(10), Token)).Due.ShouldHaveSingleItem().Attempt.ShouldBe(2);
         await hooks.FailedAsync(due.Id, now.AddMinutes(5), "refused", Token);
-        (await hooks.TakeDueAsync(now.AddMinutes(4), now.AddMinutes(6), WebhookTurn.Of(10), Token)).ShouldBeEmpty();
-        (await hooks.TakeDueAsync(now.AddMinutes(5), now.AddMinutes(6), WebhookTurn.Of(10), Token)).ShouldHaveSingleItem();
+        (await hooks.TakeDueAsync(now.AddMinutes(4), now.AddMinutes(6), WebhookTurn.Of(10), Token)).Due.ShouldBeEmpty();
+        (await hooks.TakeDueAsync(now.AddMinutes(5), now.AddMinutes(6), WebhookTurn.Of(10), Token)).Due.ShouldHaveSingleItem();
         await hooks.DeliveredAsync(due.Id, Token);
-        (await hooks.TakeDueAsync(now.AddHours(1), now.AddHours(2), WebhookTurn.Of(10), Token)).ShouldBeEmpty();
+        (await hooks.TakeDueAsync(now.AddHours(1), now.AddHours(2), WebhookTurn.Of(10), Token)).Due.ShouldBeEmpty();
     }
 
     public void Dispose() => _folder.Dispose();

@@ -33,6 +33,45 @@ public sealed class FolderSweepTests : OrphanSweepConformance
     }
 
     private protected override Task<bool> ExistsAsync(string key) => Task.FromResult(File.Exists(Folder.Combine("blobs", key)));
+
+    /// <summary>The database remembers two generations: more sweeps than that end between database and mark, then it goes on.</summary>
+    [Fact]
+    public async Task Sweep_MarkCouldNotBeWrittenThreeTimes_GoesOn()
+    {
+        await Sweep.SweepAsync(Token);
+        var obstacle = Folder.Combine("blobs", ".tmp-.myelin");
+        Directory.CreateDirectory(obstacle);
+        for (var i = 0; i < 3; i++)
+        {
+            await Should.ThrowAsync<Exception>(Sweep.SweepAsync(Token));
+        }
+
+        Directory.Delete(obstacle);
+        var old = await BlobAsync();
+        Time.Advance(TimeSpan.FromDays(100));
+        await Sweep.SweepAsync(Token);
+
+        (await LeftAsync(old)).ShouldBeEmpty();
+        Refusals().ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Sweep_BlobThatCannotBeDeleted_TakesTheOthers()
+    {
+        await Sweep.SweepAsync(Token);
+        string[] old = [await BlobAsync(), await BlobAsync(), await BlobAsync()];
+        Time.Advance(TimeSpan.FromDays(100));
+        using (Immutable.Make(Folder.Combine("blobs", old[0][^2..], old[0], "input-image")))
+        {
+            await Sweep.SweepAsync(Token);
+
+            (await LeftAsync(old)).ShouldBe([old[0]]);
+            Log.Warnings.ShouldHaveSingleItem().ShouldContain(old[0]);
+        }
+
+        await Sweep.SweepAsync(Token);
+        (await LeftAsync(old)).ShouldBeEmpty();
+    }
 }
 
 /// <summary>At the root of a bucket that others use too.</summary>
@@ -91,6 +130,12 @@ public abstract class OrphanSweepConformance : IAsyncLifetime
     private protected static CancellationToken Token => TestContext.Current.CancellationToken;
 
     private protected TemporaryFolder Folder { get; } = new();
+
+    private protected OrphanSweep Sweep => _sweep!;
+
+    private protected ManualTime Time => _time;
+
+    private protected Lines Log => _log;
 
     private SqliteInstallationStore Installations => new(_store!.Database);
 
@@ -299,7 +344,7 @@ public abstract class OrphanSweepConformance : IAsyncLifetime
     }
 
     /// <summary>What a crash between blob and row leaves.</summary>
-    private async Task<string> BlobAsync()
+    private protected async Task<string> BlobAsync()
     {
         var id = _ids.Next();
         await _artifacts!.PutAsync(id, "input-image", "t/t", new MemoryStream([1]), Token);
@@ -312,7 +357,7 @@ public abstract class OrphanSweepConformance : IAsyncLifetime
         (await _store.PurgeAsync(_time.GetUtcNow() + s_retention, 10, Token)).ShouldBe([new PurgedJob(id, HasBlobs: true)]);
     }
 
-    private async Task<List<string>> LeftAsync(params string[] ids)
+    private protected async Task<List<string>> LeftAsync(params string[] ids)
     {
         var left = new List<string>();
         foreach (var id in ids)
@@ -328,7 +373,7 @@ public abstract class OrphanSweepConformance : IAsyncLifetime
     }
 
     /// <summary>Reasons that the metric shows.</summary>
-    private List<string> Refusals()
+    private protected List<string> Refusals()
     {
         var reasons = new ConcurrentBag<string>();
         using var listener = new MeterListener();
@@ -351,7 +396,7 @@ public abstract class OrphanSweepConformance : IAsyncLifetime
         return [.. reasons.Distinct()];
     }
 
-    private sealed class Lines : ILogger<OrphanSweep>
+    private protected sealed class Lines : ILogger<OrphanSweep>
     {
         public List<string> Warnings { get; } = [];
 

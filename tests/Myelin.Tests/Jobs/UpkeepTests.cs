@@ -87,6 +87,30 @@ public sealed class UpkeepTests : IDisposable
         slow.Deleted.ShouldBeEmpty();
     }
 
+    /// <summary>Its own blobs stay, for the sweep to try again; every other job's retention goes on.</summary>
+    [Fact]
+    public async Task Purge_BlobThatCannotBeDeleted_StopsNobodysRetention()
+    {
+        var options = JobsHost.Options(_folder);
+        await using var host = await JobsHost.StartAsync(options with { Jobs = options.Jobs with { Retention = TimeSpan.FromMilliseconds(100) } }, [], worker: false);
+        var (bad, good) = (await SubmitAsync(), await SubmitAsync());
+        using (Immutable.Make(Directory.EnumerateFiles(Folder(bad)).Single()))
+        {
+            await host.Jobs.CancelAsync(bad, Token);
+            await Wait.UntilAsync(async () => await host.Jobs.GetAsync(bad, Token) is { Purged: true });
+
+            await host.Jobs.CancelAsync(good, Token);
+
+            await Wait.UntilAsync(() => !Directory.Exists(Folder(good)));
+            Directory.Exists(Folder(bad)).ShouldBeTrue();
+        }
+
+        async Task<string> SubmitAsync() =>
+            (await host.SubmitAsync(new JobSubmission { Tenant = "t", Model = "m", Files = JobsHost.File("text", new string('x', 40_000)) })).Id;
+
+        string Folder(string job) => _folder.Combine("artifacts", job[^2..], job);
+    }
+
     public void Dispose() => _folder.Dispose();
 
     /// <summary>A store with so much in it that listing and deleting last until the test lets them end.</summary>

@@ -586,23 +586,66 @@ public abstract class JobStoreConformance : IAsyncLifetime
         [
             .. Enumerable.Range(0, 30).Select(i => $"https://Busy.example:8443/{i}"), "http://alpha.example", "http://alpha.example:81/x?y", "bus:jobs.out", "https://zulu.example?q",
         ];
-        foreach (var url in urls)
-        {
-            var job = await InsertAsync(NewJob() with { Callback = new JobCallback(url, "0123456789abcdef") });
-            await Store.CancelAsync(job.Id, Now, Token);
-        }
+        await OweAsync(urls);
 
-        var first = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("", 10, 4, new Dictionary<string, int>()), Token);
-        var second = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("busy.example:8443", 10, 4, new Dictionary<string, int> { ["busy.example:8443"] = 1 }), Token);
-        var third = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("zulu.example", 100, 100, new Dictionary<string, int>()), Token);
+        var (first, last) = await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("", 10, 4, new Dictionary<string, int>()), Token);
+        var second = (await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("busy.example:8443", 10, 4, new Dictionary<string, int> { ["busy.example:8443"] = 1 }), Token)).Due;
+        var third = (await hooks.TakeDueAsync(Now, Now.AddMinutes(1), new WebhookTurn("zulu.example", 100, 100, new Dictionary<string, int>()), Token)).Due;
 
         first.Select(d => d.Receiver).Order(StringComparer.Ordinal).ShouldBe(
             ["-", "alpha.example", "alpha.example:81", "busy.example:8443", "busy.example:8443", "busy.example:8443", "busy.example:8443", "zulu.example"]);
+        last.ShouldBe("zulu.example");
         second.ShouldHaveSingleItem().Receiver.ShouldBe("busy.example:8443");
         third.Length.ShouldBe(25);
         first.Concat(second).Concat(third).Select(d => d.Callback.Url).Order().ShouldBe(urls.Order());
         first.Concat(second).Concat(third).ShouldAllBe(d => d.Attempt == 1);
     }
+
+    /// <summary>One due delivery is found wherever the turn begins, however many wait for their retry; and a turn that finds no room moves on.</summary>
+    [Fact]
+    public async Task Webhooks_DueAmongThousandsThatWaitForTheirRetry_HaveTheirTurn()
+    {
+        var hooks = (IWebhookStore)Store;
+        await OweAsync(Enumerable.Range(0, 1500).Select(i => $"https://w{i:0000}.example"));
+        (await hooks.TakeDueAsync(Now, Now.AddHours(1), WebhookTurn.Of(2000), Token)).Due.Length.ShouldBe(1500);
+        await OweAsync(["https://w1400.example:81"]);
+
+        foreach (var after in new[] { "", "w0700.example", "w1400.example:81", "w1450.example" })
+        {
+            var (due, _) = await hooks.TakeDueAsync(Now, heldUntil: Now, new WebhookTurn(after, 100, 8, new Dictionary<string, int>()), Token);
+            due.ShouldHaveSingleItem().Receiver.ShouldBe("w1400.example:81", $"behind '{after}'");
+        }
+
+        var (none, last) = await hooks.TakeDueAsync(Now, Now, new WebhookTurn("", 100, 8, new Dictionary<string, int> { ["w1400.example:81"] = 0 }), Token);
+        none.ShouldBeEmpty();
+        last.ShouldBe("w1499.example");
+    }
+
+    /// <summary>As many as there is room for: the next turn begins behind the last one served.</summary>
+    [Fact]
+    public async Task Webhooks_MoreDueThanPlaces_AreServedInTurn()
+    {
+        var hooks = (IWebhookStore)Store;
+        await OweAsync(Enumerable.Range(0, 12).Select(i => $"https://w{i % 6}.example/{i}"));
+        var served = new List<string>();
+        var last = "";
+        for (var turn = 0; turn < 4; turn++)
+        {
+            (var due, last) = await hooks.TakeDueAsync(Now, Now.AddHours(1), new WebhookTurn(last, 3, 2, new Dictionary<string, int>()), Token);
+            due.Length.ShouldBe(3);
+            served.Add(string.Join(' ', due.Select(d => d.Receiver[..2]).Order(StringComparer.Ordinal)));
+        }
+
+        served.ShouldBe(["w0 w0 w1", "w2 w2 w3", "w4 w4 w5", "w1 w3 w5"]);
+    }
+
+    /// <summary>Jobs that have ended and are told of nowhere yet.</summary>
+    private Task OweAsync(IEnumerable<string> urls) => Task.WhenAll(urls.Select(async url =>
+    {
+        var job = NewJob() with { Callback = new JobCallback(url, "0123456789abcdef") };
+        (await Store.InsertAsync(job, [], NoLimit, Token)).Status.ShouldBe(InsertStatus.Inserted);
+        await Store.CancelAsync(job.Id, Now, Token);
+    }));
 
     [Fact]
     public async Task List_Pages_ShowEveryJobOnceNewestFirst()

@@ -130,6 +130,63 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         }
     }
 
+    /// <summary>
+    /// The worker sends its outcome, is cut off, and its lease lapses meanwhile: the outcome that it sends again is not
+    /// stored by that. It hears so, comes back and is not charged.
+    /// </summary>
+    [Fact]
+    public async Task Apply_RepeatedAfterTheLeaseLapsed_IsNotTakenForStored()
+    {
+        var server = await PostgresServer.SharedAsync();
+        var database = await PostgresDatabase.CreateAsync(Token);
+        await using var coordinator = await database.OpenAsync(TimeProvider.System);
+        await coordinator.Coordinator.HoldAsync(Token);
+        await using var proxy = new CuttableProxy(server.Port);
+        await using var worker = await OpenThroughAsync(proxy, database, more: ";Timeout=1;Command Timeout=1;Cancellation Timeout=200", patience: TimeSpan.FromSeconds(60));
+        var (job, lease) = (NewJob(), NewLease());
+        await worker.InsertAsync(job, [], NoLimit, Token);
+        var claimed = (await worker.ClaimAsync(job.Id, lease, Now, Token)).Job!;
+        Task<JobRecord?> apply;
+        await using (await HoldJobsAsync(database))
+        {
+            apply = worker.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded), Now, Token).AsTask();
+            await Wait.UntilAsync(() => WaitingAsync(database));
+            proxy.CutNetwork();
+            await EndWaitingAsync(database);
+        }
+
+        (await coordinator.RecoverAsync(Now.AddHours(1), new RecoveryPolicy { MaxAttempts = 3 }, 10, Token)).ShouldHaveSingleItem().State.ShouldBe(JobState.Queued);
+        proxy.Heal();
+
+        (await apply).ShouldBeNull("the row waits in the queue");
+        (await worker.ReturnAsync(claimed, Now.AddMinutes(1), Token)).ShouldNotBeNull().Failures.ShouldBe(0);
+        (await worker.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded), Now, Token)).ShouldNotBeNull().State.ShouldBe(JobState.Succeeded);
+    }
+
+    /// <summary>Nobody waits for ever; who was under way hears that it may have been stored, so that nobody deletes its blobs.</summary>
+    [Fact]
+    public async Task Writer_ThatBreaks_TellsWhatMayBeStoredFromWhatIsNot()
+    {
+        var database = await PostgresDatabase.CreateAsync(Token);
+        var time = new BreakableTime();
+        await using var store = await database.OpenAsync(time);
+        Task underWay, waiting;
+        await using (await HoldJobsAsync(database))
+        {
+            underWay = store.InsertAsync(NewJob(), [], NoLimit, Token).AsTask();
+            await Wait.UntilAsync(() => WaitingAsync(database));
+            waiting = store.InsertAsync(NewJob(), [], NoLimit, Token).AsTask();
+            time.IsBroken = true;
+            await EndWaitingAsync(database);
+            await Should.ThrowAsync<StorageUnavailableException>(underWay);
+        }
+
+        await Should.ThrowAsync<StorageClosedException>(waiting);
+        await Should.ThrowAsync<StorageClosedException>(store.InsertAsync(NewJob(), [], NoLimit, Token).AsTask());
+        (await Should.ThrowAsync<InvalidOperationException>(store.Writer.Ended)).Message.ShouldBe(BreakableTime.Fault);
+        time.IsBroken = false;
+    }
+
     /// <summary>The call gave up before it heard; whoever tries again with the same token gets the answer.</summary>
     [Fact]
     public async Task Apply_AnswerLostAndGivenUp_IsKnownAtTheNextTry()
@@ -204,6 +261,22 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         return PostgresJobStore.OpenAsync(settings, TimeSpan.FromSeconds(10), TimeSpan.FromHours(1), PostgresDatabase.Context(TimeProvider.System), Token);
     }
 
+    /// <summary>Until it is disposed nobody writes to the table of jobs.</summary>
+    private static async Task<NpgsqlConnection> HoldJobsAsync(PostgresDatabase database)
+    {
+        var connection = new NpgsqlConnection(database.Connection + ";Pooling=false");
+        await connection.OpenAsync(Token);
+        await using var command = new NpgsqlCommand("BEGIN; LOCK TABLE jobs IN EXCLUSIVE MODE", connection);
+        await command.ExecuteNonQueryAsync(Token);
+        return connection;
+    }
+
+    private static async Task<bool> WaitingAsync(PostgresDatabase database) =>
+        await database.ReadAsync<long>("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0;
+
+    private static Task EndWaitingAsync(PostgresDatabase database) =>
+        database.ExecuteAsync("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'");
+
     private static JobLease NewLease() => new("w", Guid.NewGuid().ToString("n"), Now.AddMinutes(1));
 
     private static async Task<bool> TryAsync(Func<Task> call)
@@ -235,6 +308,23 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
             (await store.ApplyAsync(job.Id, lease.Token, new JobOutcome(JobState.Succeeded), Now, CancellationToken.None)).ShouldNotBeNull();
             ended.TryAdd(job.Id, lease.Token).ShouldBeTrue();
         }
+    }
+
+    /// <summary>The machine's, until nothing can be waited for any more.</summary>
+    private sealed class BreakableTime : TimeProvider
+    {
+        public const string Fault = "no timers any more";
+
+        private volatile bool _isBroken;
+
+        public bool IsBroken
+        {
+            get => _isBroken;
+            set => _isBroken = value;
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            _isBroken ? throw new InvalidOperationException(Fault) : base.CreateTimer(callback, state, dueTime, period);
     }
 
     /// <summary>One that these tests may kill.</summary>

@@ -244,7 +244,7 @@ public sealed class PostgresSharingTests : IAsyncLifetime
 
         var taken = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => _stores[i % 3].TakeDueAsync(Now, Now.AddMinutes(1), WebhookTurn.Of(10), Token).AsTask()));
 
-        taken.Sum(t => t.Length).ShouldBe(1);
+        taken.Sum(t => t.Due.Length).ShouldBe(1);
     }
 
     [Fact]

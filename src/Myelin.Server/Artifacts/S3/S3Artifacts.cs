@@ -82,6 +82,7 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
 
     public async ValueTask DeleteAsync(IReadOnlyCollection<string> jobs, CancellationToken cancellationToken)
     {
+        var kept = new List<DeleteError>();
         foreach (var some in jobs.Chunk(Page))
         {
             await AbortUploadsAsync([.. some], cancellationToken);
@@ -102,8 +103,21 @@ internal sealed class S3Artifacts : IArtifacts, IDisposable
             foreach (var batch in keys.Chunk(Page))
             {
                 var request = new DeleteObjectsRequest { BucketName = _options.Bucket, Quiet = true, Objects = [.. batch.Select(key => new KeyVersion { Key = key })] };
-                await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken);
+                try
+                {
+                    await AskAsync(() => _client.DeleteObjectsAsync(request, cancellationToken), cancellationToken);
+                }
+                catch (ArtifactsUnavailableException e) when (e.InnerException is DeleteObjectsException refused)
+                {
+                    kept.AddRange(refused.Response.DeleteErrors);
+                }
             }
+        }
+
+        if (kept is [var first, ..])
+        {
+            throw new ArtifactsUndeletableException(
+                kept.DistinctBy(e => Folder(e.Key)).Count(), Folder(first.Key), $"S3 refused: {first.Code}. A hold or a lock on the bucket's objects keeps them.");
         }
     }
 

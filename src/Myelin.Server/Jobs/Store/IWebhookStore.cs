@@ -12,7 +12,7 @@ internal interface IWebhookStore
     /// Deliveries that are due, receiver by receiver, the oldest of each first; held until <paramref name="heldUntil"/>: when
     /// this process dies they are due again after that. Attempt is counted up.
     /// </summary>
-    ValueTask<ImmutableArray<WebhookDelivery>> TakeDueAsync(DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken);
+    ValueTask<WebhooksTaken> TakeDueAsync(DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken);
 
     /// <summary>Delivered: never sent again.</summary>
     ValueTask DeliveredAsync(long id, CancellationToken cancellationToken);
@@ -38,17 +38,18 @@ internal static class WebhookReceiver
 }
 
 /// <summary>Whose turn it is.</summary>
-/// <param name="After">The receiver that was served last, or empty: those behind it come first, in their order, then from the start again.</param>
+/// <param name="After">The receiver that was looked at last, or empty: those behind it come first, in their order, then from the start again.</param>
 /// <param name="Limit">Deliveries in all.</param>
 /// <param name="Each">Deliveries of one receiver.</param>
 /// <param name="Room">Where that is another number for a receiver: how many; 0 passes it by.</param>
 internal sealed record WebhookTurn(string After, int Limit, int Each, IReadOnlyDictionary<string, int> Room)
 {
-    /// <summary>Receivers looked at in one go; the next go begins where this one ended.</summary>
-    public const int Receivers = 1000;
-
     /// <summary>The first look: nothing is under way.</summary>
     public static WebhookTurn Of(int limit) => new("", limit, limit, new Dictionary<string, int>());
 
     public int RoomOf(string receiver) => Room.TryGetValue(receiver, out var room) ? room : Each;
 }
+
+/// <param name="Due">Held for this process.</param>
+/// <param name="Last">The receiver that was looked at last: the next turn goes on behind it, also where nothing was due.</param>
+internal sealed record WebhooksTaken(ImmutableArray<WebhookDelivery> Due, string Last);

@@ -37,36 +37,43 @@ internal sealed class BlobOwnership(IInstallationStore installations, IJobStore 
     public async Task<(Ownership Ownership, string Database)> TakeAsync(CancellationToken cancellationToken)
     {
         var own = await installations.ReadAsync(cancellationToken);
-        var ownership = await LookAsync(own, cancellationToken);
-        if (ownership == Ownership.Own)
+        var (ownership, marked) = await LookAsync(own, cancellationToken);
+        if (ownership != Ownership.Own)
         {
-            // The database first: a mark that it does not know would mean that it was restored.
-            var generation = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+            return (ownership, own.Id);
+        }
+
+        // The database first: a mark that it does not know would mean that it was restored. Where the mark of the last time
+        // was not written it is made up for, and the database stays: it remembers no more than two.
+        var generation = own.Generation;
+        if (generation is null || marked is null || marked == generation)
+        {
+            generation = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
             if (!await installations.AdvanceAsync(generation, cancellationToken))
             {
                 return (Ownership.Superseded, own.Id);
             }
-
-            await artifacts.WriteMarkAsync($"{own.Id} {generation}\n{Note}\n", cancellationToken);
         }
 
-        return (ownership, own.Id);
+        await artifacts.WriteMarkAsync($"{own.Id} {generation}\n{Note}\n", cancellationToken);
+        return (Ownership.Own, own.Id);
     }
 
-    private async Task<Ownership> LookAsync(Installation own, CancellationToken cancellationToken)
+    /// <summary>Also the generation in the mark; null where it holds none.</summary>
+    private async Task<(Ownership Ownership, string? Generation)> LookAsync(Installation own, CancellationToken cancellationToken)
     {
         if (await artifacts.ReadMarkAsync(cancellationToken) is not { } mark)
         {
-            return await IsAllKnownAsync(cancellationToken) ? Ownership.Own : Ownership.Unmarked;
+            return (await IsAllKnownAsync(cancellationToken) ? Ownership.Own : Ownership.Unmarked, null);
         }
 
         return mark.Split('\n')[0].Split(' ', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) switch
         {
-            [var id, ..] when id != own.Id => Ownership.Foreign,
-            [_] => Ownership.Own, // written by hand: the word of whoever runs this
-            [_, var generation] when generation == own.Generation || generation == own.Previous => Ownership.Own,
-            [_, ..] => Ownership.Restored,
-            [] => Ownership.Foreign,
+            [var id, ..] when id != own.Id => (Ownership.Foreign, null),
+            [_] => (Ownership.Own, null), // written by hand: the word of whoever runs this
+            [_, var generation] when generation == own.Generation || generation == own.Previous => (Ownership.Own, generation),
+            [_, ..] => (Ownership.Restored, null),
+            [] => (Ownership.Foreign, null),
         };
     }
 

@@ -39,7 +39,7 @@ internal sealed partial class OrphanSweep(
 
     private async Task DeleteAsync(CancellationToken cancellationToken)
     {
-        var strangers = 0;
+        var (strangers, kept) = (0, 0);
         await foreach (var page in artifacts.ListJobsAsync(cancellationToken).Chunk(Page).WithCancellation(cancellationToken))
         {
             var ids = page.Where(JobIds.IsValid).ToList();
@@ -47,15 +47,31 @@ internal sealed partial class OrphanSweep(
             var known = await store.FindPurgedAsync(ids, cancellationToken);
             var before = time.GetUtcNow() - options.Jobs.Retention - UnderWay;
             var gone = ids.FindAll(id => known.TryGetValue(id, out var purged) ? purged : JobIds.Time(id) < before);
-            await artifacts.DeleteAsync(gone, cancellationToken);
-            if (gone.Count > 0)
+            var left = await DeleteAsync(gone, cancellationToken);
+            kept += left;
+            if (gone.Count > left)
             {
-                instruments.Swept(gone.Count);
-                LogSwept(gone.Count);
+                instruments.Swept(gone.Count - left);
+                LogSwept(gone.Count - left);
             }
         }
 
-        instruments.NotSwept(strangers);
+        instruments.NotSwept(strangers + kept);
+    }
+
+    /// <returns>Jobs whose blobs cannot be deleted: they keep nobody else's.</returns>
+    private async Task<int> DeleteAsync(List<string> jobs, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await artifacts.DeleteAsync(jobs, cancellationToken);
+            return 0;
+        }
+        catch (ArtifactsUndeletableException e)
+        {
+            LogKept(e.Message);
+            return e.Count;
+        }
     }
 
     private void Tell(Ownership found, string database)
@@ -83,6 +99,9 @@ internal sealed partial class OrphanSweep(
 
     [LoggerMessage(LogLevel.Information, "Blobs of {Count} jobs that are not known (any more) are deleted")]
     private partial void LogSwept(int count);
+
+    [LoggerMessage(LogLevel.Warning, "{Reason}; the next sweep tries again")]
+    private partial void LogKept(string reason);
 
     [LoggerMessage(LogLevel.Warning, "Nothing is swept: {Mark} says that the blobs beside it are another database's, whose sweep will take ours for its orphans. Give this one a place of its own (artifacts.s3.prefix); if that database is no more, write this one's id into the mark: {Database}")]
     private partial void LogForeign(string mark, string database);

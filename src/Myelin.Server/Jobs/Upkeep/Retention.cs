@@ -6,7 +6,7 @@ using Myelin.Server.Jobs.Store;
 namespace Myelin.Server.Jobs.Upkeep;
 
 /// <summary>Ended jobs past <see cref="JobsOptions.Retention"/> lose their contents; past <see cref="JobsOptions.Remember"/> they are unknown.</summary>
-internal sealed class Retention(IJobStore store, IArtifacts artifacts, MyelinOptions options, TimeProvider time)
+internal sealed partial class Retention(IJobStore store, IArtifacts artifacts, MyelinOptions options, TimeProvider time, ILogger<Retention> logger)
 {
     private const int Batch = 500;
 
@@ -35,10 +35,23 @@ internal sealed class Retention(IJobStore store, IArtifacts artifacts, MyelinOpt
 
     private async Task DeleteAsync(CancellationToken cancellationToken)
     {
-        if (!_owed.IsEmpty)
+        if (_owed.IsEmpty)
+        {
+            return;
+        }
+
+        try
         {
             await artifacts.DeleteAsync(_owed, cancellationToken);
-            _owed = [];
         }
+        catch (ArtifactsUndeletableException e)
+        {
+            LogKept(e.Message); // one blob stops nobody's retention: the sweep tries it again
+        }
+
+        _owed = [];
     }
+
+    [LoggerMessage(LogLevel.Warning, "{Reason}; the hourly sweep tries again")]
+    private partial void LogKept(string reason);
 }

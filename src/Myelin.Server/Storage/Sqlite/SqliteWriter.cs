@@ -41,7 +41,8 @@ internal sealed class SqliteWriter : IAsyncDisposable
 
     /// <summary>Runs <paramref name="work"/> in a transaction; returns once it is durable.</summary>
     /// <exception cref="StorageFullException">No space; nothing was stored.</exception>
-    /// <exception cref="StorageClosedException">The database is closing; nothing was stored.</exception>
+    /// <exception cref="StorageClosedException">The database is closed and the work never began; nothing was stored.</exception>
+    /// <exception cref="StorageUnavailableException">The writer broke while it was under way; it may have been stored.</exception>
     public async Task<T> RunAsync<T>(Func<SqliteSession, T> work, CancellationToken cancellationToken)
     {
         var operation = new SqliteOperation<T>(work, cancellationToken);
@@ -88,7 +89,7 @@ internal sealed class SqliteWriter : IAsyncDisposable
 
         // Whoever waits is told, and whoever comes later finds it closed.
         _queue.Writer.TryComplete();
-        batch.ForEach(operation => operation.Fail(new StorageClosedException(fault)));
+        batch.ForEach(operation => operation.Fail(new StorageUnavailableException("the writer broke while this was under way: it may have been stored", fault)));
         while (_queue.Reader.TryRead(out var operation))
         {
             operation.Fail(new StorageClosedException(fault));

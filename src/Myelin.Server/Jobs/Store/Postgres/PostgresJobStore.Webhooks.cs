@@ -1,5 +1,5 @@
-using System.Collections.Immutable;
 using System.Text.Json;
+using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
 
 namespace Myelin.Server.Jobs.Store.Postgres;
@@ -8,47 +8,40 @@ namespace Myelin.Server.Jobs.Store.Postgres;
 internal sealed partial class PostgresJobStore
 {
     /// <summary>From receiver to receiver by the index, however many deliveries wait for each.</summary>
-    private static readonly string s_take =
+    private static readonly string s_receivers =
         $"""
-        WITH RECURSIVE turns(receiver, place) AS (
-          (SELECT webhook_receiver(callback) COLLATE "C", 1 FROM webhooks
-            WHERE state = 0 AND webhook_receiver(callback) COLLATE "C" > $4 ORDER BY webhook_receiver(callback) COLLATE "C" LIMIT 1)
+        WITH RECURSIVE turns(receiver, next_at, place) AS (
+          SELECT n.receiver, n.next_at, 1 FROM ({NextReceiver("$1")}) n
           UNION ALL
-          SELECT (SELECT webhook_receiver(w.callback) COLLATE "C" FROM webhooks w
-            WHERE w.state = 0 AND webhook_receiver(w.callback) COLLATE "C" > t.receiver ORDER BY webhook_receiver(w.callback) COLLATE "C" LIMIT 1), t.place + 1
-          FROM turns t WHERE t.receiver IS NOT NULL AND t.place < {WebhookTurn.Receivers}
-        ), rooms AS MATERIALIZED (
-          SELECT receiver, room FROM unnest($7, $8) AS r(receiver, room)
-        ), due AS MATERIALIZED (
-          SELECT w.id, t.receiver FROM turns t CROSS JOIN LATERAL (
+          SELECT n.receiver, n.next_at, t.place + 1 FROM turns t CROSS JOIN LATERAL ({NextReceiver("t.receiver")}) n WHERE t.place < {WebhookRound.Page}
+        )
+        SELECT receiver, next_at FROM turns ORDER BY receiver
+        """;
+
+    private const string Take =
+        """
+        WITH due AS MATERIALIZED (
+          SELECT w.id, t.receiver FROM unnest($4, $5) WITH ORDINALITY AS t(receiver, room, place) CROSS JOIN LATERAL (
             SELECT id FROM webhooks WHERE state = 0 AND webhook_receiver(callback) COLLATE "C" = t.receiver AND next_at <= $1
-            ORDER BY next_at LIMIT coalesce((SELECT room FROM rooms r WHERE r.receiver = t.receiver), $6) FOR UPDATE SKIP LOCKED) w
-          WHERE t.receiver <= $5 LIMIT $3
+            ORDER BY next_at LIMIT t.room FOR UPDATE SKIP LOCKED) w
+          LIMIT $3
         )
         UPDATE webhooks w SET attempt = attempt + 1, next_at = $2 FROM due WHERE w.id = due.id
         RETURNING w.id, w.job, w.callback, w.attempt, due.receiver
         """;
 
-    /// <summary>Behind every receiver.</summary>
-    private const string Last = "\uffff";
-
-    public async ValueTask<ImmutableArray<WebhookDelivery>> TakeDueAsync(
-        DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken)
+    public async ValueTask<WebhooksTaken> TakeDueAsync(DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken)
     {
         var any = await Pool.QueryAsync(
             Repeat.Harmless, "SELECT 1 FROM webhooks WHERE state = 0 AND next_at <= $1 LIMIT 1", p => p.AddTime(now), static row => row.GetInt32(0), cancellationToken);
         if (any.Count == 0)
         {
-            return [];
+            return new WebhooksTaken([], turn.After);
         }
 
-        var due = await TakeAsync(now, heldUntil, turn, turn.After, Last, turn.Limit, cancellationToken);
-        if (turn.After.Length > 0 && due.Count < turn.Limit)
-        {
-            due.AddRange(await TakeAsync(now, heldUntil, turn, "", turn.After, turn.Limit - due.Count, cancellationToken));
-        }
-
-        return [.. due];
+        var round = await WebhookRound.LookAsync(turn, now, ReceiversAsync, cancellationToken);
+        return round.Due.Count == 0 ? new WebhooksTaken([], round.Last)
+            : round.Taken(await TakeAsync(round.Due, now, heldUntil, turn, cancellationToken), turn.Limit);
     }
 
     public async ValueTask DeliveredAsync(long id, CancellationToken cancellationToken) =>
@@ -57,21 +50,24 @@ internal sealed partial class PostgresJobStore
     public async ValueTask FailedAsync(long id, DateTimeOffset? nextAt, string error, CancellationToken cancellationToken) =>
         await SettleAsync(id, nextAt is null ? 2 : 0, nextAt, error.Replace('\0', ' '), cancellationToken);
 
+    private async ValueTask<IReadOnlyList<WaitingReceiver>> ReceiversAsync(string after, CancellationToken cancellationToken) => await Pool.QueryAsync(
+        Repeat.Harmless,
+        s_receivers,
+        p => p.AddText(after),
+        static row => new WaitingReceiver(row.GetString(0), StoredTime.FromMicroseconds(row.GetInt64(1))),
+        cancellationToken);
+
     private Task<List<WebhookDelivery>> TakeAsync(
-        DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, string after, string until, int limit, CancellationToken cancellationToken) => Pool.QueryAsync(
+        IReadOnlyList<string> receivers, DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken) => Pool.QueryAsync(
         Repeat.Never,
-        s_take,
+        Take,
         p =>
         {
-            var rooms = turn.Room.ToList();
             p.AddTime(now);
             p.AddTime(heldUntil);
-            p.AddInteger(limit);
-            p.AddText(after);
-            p.AddText(until);
-            p.AddInteger(turn.Each);
-            p.AddTexts(rooms, r => r.Key);
-            p.AddIntegers(rooms, r => r.Value);
+            p.AddInteger(turn.Limit);
+            p.AddTexts(receivers, r => r);
+            p.AddIntegers(receivers, turn.RoomOf);
         },
         static row => new WebhookDelivery(
             row.GetInt64(0),
@@ -80,6 +76,12 @@ internal sealed partial class PostgresJobStore
             row.GetInt32(3),
             row.GetString(4)),
         cancellationToken);
+
+    private static string NextReceiver(string after) =>
+        $"""
+        SELECT webhook_receiver(callback) COLLATE "C" AS receiver, next_at FROM webhooks
+        WHERE state = 0 AND webhook_receiver(callback) COLLATE "C" > {after} ORDER BY webhook_receiver(callback) COLLATE "C", next_at LIMIT 1
+        """;
 
     private Task<int> SettleAsync(long id, int state, DateTimeOffset? nextAt, string? error, CancellationToken cancellationToken) => Pool.ExecuteAsync(
         Repeat.Harmless,

@@ -42,7 +42,7 @@ internal abstract class PostgresWrite<T>(PostgresStatement statement, string job
 
     public override void Complete() => _completion.SetResult(Result);
 
-    public override void Fail(Exception fault) => _completion.SetException(fault);
+    public override void Fail(Exception fault) => _completion.TrySetException(fault);
 
     protected override bool Cancel(CancellationToken token) => _completion.TrySetCanceled(token);
 }

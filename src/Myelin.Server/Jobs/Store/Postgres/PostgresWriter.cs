@@ -15,6 +15,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
 {
     private const int QueueLength = 8192;
     private const int BatchSize = 1024;
+    private const string UnderWay = "the storage was closed, or its writer broke, while this was under way: it may have been stored";
     private static readonly TimeSpan s_refresh = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan s_firstPause = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan s_longestPause = TimeSpan.FromMilliseconds(500);
@@ -66,8 +67,8 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
         : null;
 
     /// <summary>Queues the write; returns its answer once it is durable.</summary>
-    /// <exception cref="StorageUnavailableException">The database stayed away; the write may have been stored if it was sent.</exception>
-    /// <exception cref="StorageClosedException">The storage is closing; nothing was stored.</exception>
+    /// <exception cref="StorageUnavailableException">The database stayed away, or this writer ended under way; the write may have been stored.</exception>
+    /// <exception cref="StorageClosedException">The storage is closed and the write was never sent; nothing was stored.</exception>
     public async Task<T> RunAsync<T>(PostgresWrite<T> write, CancellationToken cancellationToken)
     {
         write.Since = _time.GetTimestamp();
@@ -135,10 +136,9 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
                 _carried.Add(write);
             }
 
-            foreach (var write in writes.Concat(_carried))
-            {
-                write.Fail(new StorageClosedException());
-            }
+            // The batch under way, and what was sent before: perhaps stored. The rest never left this process.
+            writes.ForEach(write => write.Fail(new StorageUnavailableException(UnderWay)));
+            _carried.ForEach(write => write.Fail(write.Repeated ? new StorageUnavailableException(UnderWay) : new StorageClosedException()));
         }
     }
 

@@ -1,21 +1,24 @@
 using System.Collections.Immutable;
 using System.Text.Json;
+using Myelin.Server.Storage;
 using Myelin.Server.Storage.Sqlite;
 
 namespace Myelin.Server.Jobs.Store.Sqlite;
 
 internal sealed partial class SqliteJobStore
 {
-    public async ValueTask<ImmutableArray<WebhookDelivery>> TakeDueAsync(
-        DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken)
+    public async ValueTask<WebhooksTaken> TakeDueAsync(DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn, CancellationToken cancellationToken)
     {
         // Most looks find nothing: they cost a read, not a commit.
         if (!await Database.ReadAsync(session => AnyDue(session, now), cancellationToken))
         {
-            return [];
+            return new WebhooksTaken([], turn.After);
         }
 
-        return await Database.WriteAsync(session => Take(session, now, heldUntil, turn), cancellationToken);
+        var round = await WebhookRound.LookAsync(
+            turn, now, async (after, token) => await Database.ReadAsync(session => Receivers(session, after), token), cancellationToken);
+        return round.Due.Count == 0 ? new WebhooksTaken([], round.Last)
+            : round.Taken(await Database.WriteAsync(session => Take(session, round.Due, now, heldUntil, turn), cancellationToken), turn.Limit);
     }
 
     public async ValueTask DeliveredAsync(long id, CancellationToken cancellationToken) =>
@@ -31,25 +34,24 @@ internal sealed partial class SqliteJobStore
         return row.Step();
     }
 
-    private static ImmutableArray<WebhookDelivery> Take(SqliteSession session, DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn)
+    private static List<WaitingReceiver> Receivers(SqliteSession session, string after)
+    {
+        var found = new List<WaitingReceiver>();
+        while (found.Count < WebhookRound.Page && NextReceiver(session, after) is { } next)
+        {
+            found.Add(next);
+            after = next.Receiver;
+        }
+
+        return found;
+    }
+
+    private static ImmutableArray<WebhookDelivery> Take(
+        SqliteSession session, IReadOnlyList<string> receivers, DateTimeOffset now, DateTimeOffset heldUntil, WebhookTurn turn)
     {
         var due = ImmutableArray.CreateBuilder<WebhookDelivery>();
-        var (receiver, around) = (turn.After, turn.After.Length == 0);
-        for (var i = 0; i < WebhookTurn.Receivers && due.Count < turn.Limit; i++)
+        foreach (var receiver in receivers.TakeWhile(_ => due.Count < turn.Limit))
         {
-            var next = NextReceiver(session, receiver);
-            if (around && (next is null || (turn.After.Length > 0 && string.CompareOrdinal(next, turn.After) > 0)))
-            {
-                break; // everybody had a turn
-            }
-
-            if (next is null)
-            {
-                (receiver, around) = ("", true);
-                continue;
-            }
-
-            receiver = next;
             Take(session, receiver, now, heldUntil, Math.Min(turn.RoomOf(receiver), turn.Limit - due.Count), due);
         }
 
@@ -76,11 +78,12 @@ internal sealed partial class SqliteJobStore
         }
     }
 
-    private static string? NextReceiver(SqliteSession session, string after)
+    /// <summary>One step in the index, however many deliveries wait for each.</summary>
+    private static WaitingReceiver? NextReceiver(SqliteSession session, string after)
     {
-        using var row = session.Prepare("SELECT receiver FROM webhooks WHERE state = 0 AND receiver > ?1 ORDER BY receiver LIMIT 1");
+        using var row = session.Prepare("SELECT receiver, next_at FROM webhooks WHERE state = 0 AND receiver > ?1 ORDER BY receiver, next_at LIMIT 1");
         row.Bind(1, after);
-        return row.Step() ? row.Text(0) : null;
+        return row.Step() ? new WaitingReceiver(row.Text(0), row.Time(1)) : null;
     }
 
     private static int Settle(SqliteSession session, long id, int state, DateTimeOffset? nextAt, string? error)

@@ -32,6 +32,12 @@ internal sealed class EndWrite(
 
     public string Token { get; } = token ?? Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
 
+    /// <summary>
+    /// Written to the row as who moved it. Of a lost lease other than the attempt's own: a worker that repeats an outcome
+    /// whose answer was lost must not take the lapse of its attempt for it.
+    /// </summary>
+    public string Mover => Guard == EndGuard.LostLease ? EndStatement.Lapsed + Token : Token;
+
     public DateTimeOffset? Seen { get; } = seen;
 
     public long? Fence { get; } = fence;
@@ -56,6 +62,8 @@ internal sealed class EndWrite(
 /// </summary>
 internal sealed class EndStatement : PostgresStatement
 {
+    internal const string Lapsed = "lapsed ";
+
     /// <summary>For workers and callers: waits for a row that another transaction holds.</summary>
     public static readonly EndStatement Instance = new(30, "FOR UPDATE");
 
@@ -89,7 +97,7 @@ internal sealed class EndStatement : PostgresStatement
             {locking}) j
           WHERE a.fence IS NULL OR a.fence >= fence.newest
         ), outcome AS MATERIALIZED (
-          SELECT seq, was, token, now, guard = {(int)EndGuard.LostLease} AND state = 0 AND NOT overruled AS lapsed,
+          SELECT seq, was, token, now, CASE guard WHEN {(int)EndGuard.LostLease} THEN '{Lapsed}' ELSE '' END || token AS mover, guard = {(int)EndGuard.LostLease} AND state = 0 AND NOT overruled AS lapsed,
             CASE WHEN overruled THEN {(int)JobState.Cancelled} ELSE state END AS state,
             CASE WHEN overruled THEN 0 ELSE failed END AS failed,
             CASE WHEN state = 0 AND NOT overruled THEN retry_at END AS not_before,
@@ -106,7 +114,7 @@ internal sealed class EndStatement : PostgresStatement
             lapsed = CASE WHEN o.lapsed THEN coalesce(j.lapsed, '') || o.token || ' ' ELSE j.lapsed END,
             not_before = o.not_before, expires_at = o.expires_at, ended_at = CASE WHEN o.state > 1 THEN o.now END,
             started_at = CASE WHEN o.state > 1 THEN j.started_at END, worker = CASE WHEN o.state > 1 THEN j.worker END,
-            progress = CASE WHEN o.state > 1 THEN j.progress END, lease_token = NULL, lease_until = NULL, last_token = o.token,
+            progress = CASE WHEN o.state > 1 THEN j.progress END, lease_token = NULL, lease_until = NULL, last_token = o.mover,
             result = o.result, artifacts = o.artifacts, error = o.error
           FROM outcome o WHERE j.seq = o.seq
           RETURNING {PostgresJobs.Columns}, o.was
@@ -123,8 +131,8 @@ internal sealed class EndStatement : PostgresStatement
     /// <summary>What the first try of a repeated write did, as long as nobody has moved the job on.</summary>
     private static readonly string s_own =
         $"""
-        SELECT {PostgresJobs.Columns} FROM unnest($1, $2) AS a(id, token)
-        CROSS JOIN LATERAL (SELECT * FROM jobs j WHERE j.id = a.id AND j.last_token = a.token AND j.lease_token IS NULL LIMIT 1) j
+        SELECT {PostgresJobs.Columns} FROM unnest($1, $2) AS a(id, mover)
+        CROSS JOIN LATERAL (SELECT * FROM jobs j WHERE j.id = a.id AND j.last_token = a.mover AND j.lease_token IS NULL LIMIT 1) j
         """;
 
     public override int Order { get; }
@@ -154,7 +162,7 @@ internal sealed class EndStatement : PostgresStatement
             Add(batch, s_own, p =>
             {
                 p.AddTexts(repeats, r => r.Job);
-                p.AddTexts(repeats, r => r.Token);
+                p.AddTexts(repeats, r => r.Mover);
             });
         }
     }
