@@ -6,15 +6,13 @@ using System.Text;
 namespace Myelin.Server.Models;
 
 /// <summary>
-/// What a look at a model's folder finds: a value that changes when any file does, the bytes of all files, and when the
-/// newest was written. What programs in the folder write for themselves is no change of the model and is not walked:
+/// What a look at a model's folder finds: a value that changes when any file does, and the bytes of all files. What programs in the folder write for themselves is no change of the model and is not walked:
 /// hidden folders, <c>__pycache__</c>, <c>node_modules</c>, virtual environments of Python.
 /// </summary>
 /// <param name="Value">A digest.</param>
 /// <param name="Bytes">Size of the files that were counted.</param>
-/// <param name="Newest">When the newest of them was written.</param>
 /// <param name="Whole">False beyond <see cref="MaxEntries"/>: then only <c>model.yaml</c> is watched, and reload takes in the rest.</param>
-internal sealed record ModelFingerprint(string Value, long Bytes, DateTimeOffset Newest, bool Whole)
+internal sealed record ModelFingerprint(string Value, long Bytes, bool Whole)
 {
     public const int MaxEntries = 10_000;
 
@@ -42,8 +40,7 @@ internal sealed record ModelFingerprint(string Value, long Bytes, DateTimeOffset
             text.Append(CultureInfo.InvariantCulture, $"{file.Path}|{file.Length}|{file.Written.UtcTicks}\n");
         }
 
-        var newest = files.Count == 0 ? DateTimeOffset.MinValue : files.Max(f => f.Written);
-        return new ModelFingerprint(Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString()))), bytes, newest, whole);
+        return new ModelFingerprint(Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString()))), bytes, whole);
     }
 
     private static bool IsByproduct(ref FileSystemEntry folder) =>

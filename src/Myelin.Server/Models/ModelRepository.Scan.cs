@@ -8,6 +8,8 @@ internal sealed partial class ModelRepository
     /// <summary>One look at the disk at a time, so that an older one undoes nothing that a newer one found. Never taken under <see cref="_scan"/>.</summary>
     private readonly Lock _look = new();
 
+    /// <summary>By folder, what the last look found changed. Guarded by <see cref="_look"/>.</summary>
+    private Dictionary<string, string> _changed = [];
 
     /// <summary>Models whose folder the last look missed. Guarded by <see cref="_look"/>.</summary>
     private HashSet<string> _gone = [];
@@ -15,8 +17,9 @@ internal sealed partial class ModelRepository
     /// <summary>
     /// Reads the folders again. A model whose files changed is replaced under traffic: where the old version serves, the
     /// new one is loaded beside it and takes over once it is ready; running calls finish on the old one. A folder that
-    /// changed within the last second is left for the next scan, somebody is still copying; so is one that is gone, which
-    /// may be on its way from one name to another.
+    /// differs from the scan before is left for the next one, somebody may still be copying (what its files' dates say does
+    /// not matter: copies keep old ones, clocks give future ones); so is one that is gone, which may be on its way from one
+    /// name to another.
     /// </summary>
     /// <param name="settle">False: what is there, or gone, counts at once.</param>
     /// <returns>True when anything changed.</returns>
@@ -26,13 +29,14 @@ internal sealed partial class ModelRepository
         {
             var known = Latest();
             var gone = known.Where(s => !File.Exists(Path.Combine(s.Value.Folder, "model.yaml"))).Select(s => s.Key).ToHashSet();
-            var seen = Winners().ToDictionary(w => w.Key, w => Look(w.Value, known.GetValueOrDefault(w.Key), settle));
+            var changed = settle ? new Dictionary<string, string>() : null;
+            var seen = Winners().ToDictionary(w => w.Key, w => Look(w.Value, known.GetValueOrDefault(w.Key), changed));
             foreach (var name in settle ? gone.Except(_gone) : [])
             {
                 seen[name] = null;
             }
 
-            _gone = gone;
+            (_gone, _changed) = (gone, changed ?? []);
             return Apply(seen, known);
         }
     }
@@ -46,7 +50,7 @@ internal sealed partial class ModelRepository
             return null;
         }
 
-        var fresh = Look(folder, known: null, settle: false)!;
+        var fresh = Look(folder, known: null, changed: null)!;
         var replacements = new List<Action>();
         lock (_scan)
         {
@@ -77,8 +81,9 @@ internal sealed partial class ModelRepository
     }
 
     /// <summary>Reads one folder, outside the table's lock.</summary>
-    /// <returns><paramref name="known"/> where it is as it was, null where somebody is still at it.</returns>
-    private ModelSlot? Look(string folder, ModelSlot? known, bool settle)
+    /// <param name="changed">Takes down what is not as it was, for the next look; null where it counts at once.</param>
+    /// <returns><paramref name="known"/> where it is as it was, null where somebody may still be at it.</returns>
+    private ModelSlot? Look(string folder, ModelSlot? known, Dictionary<string, string>? changed)
     {
         var found = ModelFingerprint.Of(folder);
         if (known?.Fingerprint == found.Value)
@@ -86,9 +91,13 @@ internal sealed partial class ModelRepository
             return known;
         }
 
-        if (settle && time.GetUtcNow() - found.Newest < TimeSpan.FromSeconds(1))
+        if (changed is not null)
         {
-            return null;
+            changed[folder] = found.Value;
+            if (_changed.GetValueOrDefault(folder) != found.Value)
+            {
+                return null;
+            }
         }
 
         if (!found.Whole)

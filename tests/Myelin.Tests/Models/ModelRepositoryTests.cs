@@ -315,6 +315,28 @@ public sealed class ModelRepositoryTests : IDisposable
         models.Find("iris").ShouldBeNull();
     }
 
+    /// <summary>Clocks that are ahead, archives, copies that keep dates: only what changes from look to look is unsettled.</summary>
+    [Theory]
+    [InlineData(365)]
+    [InlineData(-365)]
+    public void Rescan_FilesDatedInFutureOrPast_SettleOnceTwoLooksAreTheSame(int days)
+    {
+        var models = Repository();
+        models.Rescan(settle: false);
+        var weights = Path.Combine(_folders.AddIris(), "1", "model.onnx");
+        var whole = File.ReadAllBytes(weights);
+        foreach (var length in new[] { 100, 200, whole.Length })
+        {
+            File.WriteAllBytes(weights, whole[..length]); // somebody copies
+            File.SetLastWriteTimeUtc(weights, DateTime.UtcNow.AddDays(days));
+            models.Rescan(settle: true).ShouldBeFalse();
+        }
+
+        models.Rescan(settle: true).ShouldBeTrue();
+        models.Find("iris").ShouldNotBeNull().State.ShouldBe(ModelState.Available);
+        models.Rescan(settle: true).ShouldBeFalse();
+    }
+
     [Fact]
     public async Task Put_FolderReplacedUnderScans_ServingModelIsNeverUnloaded()
     {
