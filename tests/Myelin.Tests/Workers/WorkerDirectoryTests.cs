@@ -67,12 +67,81 @@ public sealed class WorkerDirectoryTests : IAsyncDisposable
         await _directory.RefreshAsync(Token);
         _directory.Live.Length.ShouldBe(1);
 
-        _time.Advance(TimeSpan.FromSeconds(16));
-        await _directory.RefreshAsync(Token);
+        await LookAsync(14);
+        _directory.Live.Length.ShouldBe(1);
+        await LookAsync(2);
 
         _directory.Live.ShouldBeEmpty();
         _directory.Count("iris").ShouldBe(0);
         _directory.Find("iris").ShouldNotBeNull().State.ShouldBe(ModelState.Available, "jobs for it are taken and wait");
+    }
+
+    /// <summary>Of whoever judges, or of the machine that a worker moved to: what counts is that the row changes.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(-1)]
+    public async Task Clock_JumpsAnHour_ChangesNothing(int hours)
+    {
+        await RegisterAsync("a", "ready");
+        await LookAsync(5);
+        _time.Jump(TimeSpan.FromHours(hours));
+        await LookAsync(5);
+        _directory.Live.Length.ShouldBe(1);
+        await RegisterAsync("a", "ready");
+
+        await LookAsync(14);
+        _directory.Live.Length.ShouldBe(1);
+        await LookAsync(3);
+        _directory.Live.ShouldBeEmpty();
+    }
+
+    [Fact]
+    public async Task Worker_WhoseClockIsSlow_IsLiveFromItsNextBeat()
+    {
+        _time.Jump(TimeSpan.FromHours(-1));
+        await RegisterAsync("a", "ready");
+        _time.Jump(TimeSpan.FromHours(1));
+        await LookAsync(5);
+        _directory.Live.ShouldBeEmpty("as far as anybody knows it ended an hour ago");
+
+        _time.Jump(TimeSpan.FromHours(-1));
+        await RegisterAsync("a", "ready");
+        _time.Jump(TimeSpan.FromHours(1));
+        await LookAsync(1);
+
+        _directory.Live.Length.ShouldBe(1);
+    }
+
+    /// <summary>This process stood still: workers that lived get their time again, those that were silent do not.</summary>
+    [Fact]
+    public async Task Judge_WasPaused_NobodyDiesOrComesBackForIt()
+    {
+        await RegisterAsync("gone", "ready");
+        await LookAsync(10);
+        await RegisterAsync("a", "ready");
+        await LookAsync(8);
+        _directory.Live.ShouldHaveSingleItem().Id.ShouldBe("a");
+
+        _time.Advance(TimeSpan.FromMinutes(1));
+        await LookAsync(1);
+
+        _directory.Live.ShouldHaveSingleItem().Id.ShouldBe("a");
+    }
+
+    [Fact]
+    public async Task Loop_NetworkFaultWhenWorkersAreRead_GoesOn()
+    {
+        await RegisterAsync("a", "ready");
+        using var directory = new WorkerDirectory(FaultsOnce.Of<IWorkerStore>(_store, nameof(IWorkerStore.ListAsync)), _instruments, _time, NullLogger<WorkerDirectory>.Instance);
+        await directory.StartAsync(Token);
+        directory.Live.ShouldBeEmpty();
+        await Wait.UntilAsync(() => _time.Timers > 0);
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        await Wait.UntilAsync(() => directory.Live.Length == 1);
+        directory.ExecuteTask!.IsCompleted.ShouldBeFalse();
+        await directory.StopAsync(Token);
     }
 
     [Fact]
@@ -119,6 +188,16 @@ public sealed class WorkerDirectoryTests : IAsyncDisposable
         _instruments.Dispose();
         await _jobs.DisposeAsync();
         _folder.Dispose();
+    }
+
+    /// <summary>As the loop does: a second, then a look.</summary>
+    private async Task LookAsync(int times)
+    {
+        for (var look = 0; look < times; look++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(1));
+            await _directory.RefreshAsync(Token);
+        }
     }
 
     private ValueTask RegisterAsync(string id, string state, bool draining = false, long revision = 1)

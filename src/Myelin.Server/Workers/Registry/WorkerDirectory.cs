@@ -1,12 +1,16 @@
 using System.Collections.Immutable;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Models;
+using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers.Registry;
 
 /// <summary>
 /// What this process knows of the workers: read every second, models only when their revision has changed. The snapshot
 /// is swapped whole; any thread reads it. While storage is away the last one goes on counting as of when it was read,
-/// because then no worker can renew its row either. A model of a silent worker stays known until the row is forgotten:
+/// because then no worker can renew its row either. Who is silent is judged by this process's monotonic clock: whose row no
+/// longer changes (<see cref="LeaseWatch"/>). Only of a row that is seen for the first time its own time is believed, until
+/// its next beat or for as long as it may be silent. A model of a silent worker stays known until the row is forgotten:
 /// jobs for it wait for its return.
 /// </summary>
 internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstruments instruments, TimeProvider time, ILogger<WorkerDirectory> logger)
@@ -14,13 +18,15 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(1);
 
+    /// <summary>Refreshes come one after the other.</summary>
+    private readonly LeaseWatch _watch = new(time, s_interval, TimeSpan.Zero);
     private volatile Snapshot _snapshot = Snapshot.Empty;
 
     /// <summary>Every row that is remembered, oldest first; neither live nor draining is silent.</summary>
     public IReadOnlyList<(WorkerRow Worker, bool Live, bool Draining)> All()
     {
         var snapshot = _snapshot;
-        return [.. snapshot.Workers.Select(w => (w, w.IsLive(snapshot.AsOf), w.Draining && w.ExpiresAt > snapshot.AsOf))];
+        return [.. snapshot.Workers.Select(w => (w.Row, IsLive(w), w.Row.Draining && !w.Silent))];
     }
 
     /// <summary>Workers that take work.</summary>
@@ -42,18 +48,23 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
 
     public async Task RefreshAsync(CancellationToken cancellationToken)
     {
-        var asOf = time.GetUtcNow();
-        var before = _snapshot.Workers;
+        var asked = time.GetTimestamp();
+        var before = _snapshot.Workers.ToDictionary(w => w.Row.Id, StringComparer.Ordinal);
         var rows = await store.ListAsync(cancellationToken);
-        var workers = ImmutableArray.CreateBuilder<WorkerRow>(rows.Count);
+        var lapsed = _watch.Look(asked, [.. rows.Select(r => new HeldLease(r.Id, r.Id, r.ExpiresAt, r.ExpiresAt - r.SeenAt))])
+            .Select(lease => lease.Id).ToHashSet(StringComparer.Ordinal);
+        var workers = ImmutableArray.CreateBuilder<(WorkerRow, bool)>(rows.Count);
         foreach (var row in rows)
         {
-            var known = before.FirstOrDefault(w => w.Id == row.Id && w.Revision == row.Revision);
-            var models = known?.Models ?? await store.ModelsAsync(row.Id, cancellationToken);
-            workers.Add(row with { Models = models ?? [] });
+            var isKnown = before.TryGetValue(row.Id, out var known);
+            var models = isKnown && known.Row.Revision == row.Revision ? known.Row.Models : await store.ModelsAsync(row.Id, cancellationToken);
+
+            // Once silent it stays so until it says something: a look that came late gives it no new time.
+            var silent = lapsed.Contains(row.Id) || (isKnown ? known.Silent && known.Row.ExpiresAt == row.ExpiresAt : row.ExpiresAt <= time.GetUtcNow());
+            workers.Add((row with { Models = models ?? [] }, silent));
         }
 
-        _snapshot = new Snapshot(workers.ToImmutable(), asOf);
+        _snapshot = new Snapshot(workers.ToImmutable());
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -84,22 +95,22 @@ internal sealed partial class WorkerDirectory(IWorkerStore store, WorkerInstrume
         }
     }
 
+    private static bool IsLive((WorkerRow Row, bool Silent) worker) => !worker.Row.Draining && !worker.Silent;
+
     /// <summary>Rows as of one reading, and what follows from them.</summary>
-    private sealed class Snapshot(ImmutableArray<WorkerRow> workers, DateTimeOffset asOf)
+    private sealed class Snapshot(ImmutableArray<(WorkerRow Row, bool Silent)> workers)
     {
-        public static readonly Snapshot Empty = new([], DateTimeOffset.MinValue);
+        public static readonly Snapshot Empty = new([]);
 
-        public ImmutableArray<WorkerRow> Workers => workers;
+        public ImmutableArray<(WorkerRow Row, bool Silent)> Workers => workers;
 
-        public DateTimeOffset AsOf => asOf;
+        public ImmutableArray<WorkerRow> Live { get; } = [.. workers.Where(IsLive).Select(w => w.Row)];
 
-        public ImmutableArray<WorkerRow> Live { get; } = [.. workers.Where(w => w.IsLive(asOf))];
-
-        public ImmutableDictionary<string, (ModelEntry Entry, int Live)> Models { get; } = Merge(workers, asOf);
+        public ImmutableDictionary<string, (ModelEntry Entry, int Live)> Models { get; } = Merge(workers);
 
         /// <summary>Of each model the best there is: a live worker's before a silent one's, a ready one before one that has to load.</summary>
-        private static ImmutableDictionary<string, (ModelEntry, int)> Merge(ImmutableArray<WorkerRow> workers, DateTimeOffset asOf) => workers
-            .SelectMany(w => w.Models.Select(m => (Entry: ModelView.Entry(m), Live: w.IsLive(asOf), w.SeenAt)))
+        private static ImmutableDictionary<string, (ModelEntry, int)> Merge(ImmutableArray<(WorkerRow Row, bool Silent)> workers) => workers
+            .SelectMany(w => w.Row.Models.Select(m => (Entry: ModelView.Entry(m), Live: IsLive(w), w.Row.SeenAt)))
             .GroupBy(m => m.Entry.Name, StringComparer.Ordinal)
             .ToImmutableDictionary(
                 g => g.Key,

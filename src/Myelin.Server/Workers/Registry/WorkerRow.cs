@@ -34,7 +34,7 @@ internal sealed record WorkerRow
 
     public required DateTimeOffset SeenAt { get; init; }
 
-    /// <summary>From then on it is silent.</summary>
+    /// <summary>By its own clock; changes with every beat. How long it may be silent lies between <see cref="SeenAt"/> and this.</summary>
     public required DateTimeOffset ExpiresAt { get; init; }
 
     /// <summary>Rises with every change of <see cref="Models"/>, so that readers fetch them only then.</summary>
@@ -57,6 +57,4 @@ internal sealed record WorkerRow
         ExpiresAt = row.Time(9),
         Revision = row.Int64(10),
     };
-
-    public bool IsLive(DateTimeOffset now) => !Draining && ExpiresAt > now;
 }
