@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Myelin.Server.Configuration;
 
 namespace Myelin.Server.Jobs;
@@ -13,13 +12,20 @@ internal sealed class ServiceRates(MyelinOptions options, TimeProvider time)
     /// <summary>Running jobs that are counted by model; beyond that the longest unheard is not.</summary>
     private const int RunningLimit = 100_000;
 
+    /// <summary>Names that are measured.</summary>
+    internal const int ModelLimit = 10_000;
+
     private static readonly TimeSpan s_shortest = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan s_longest = TimeSpan.FromMinutes(10);
 
-    private readonly ConcurrentDictionary<string, Measured> _models = new(StringComparer.Ordinal);
+    /// <summary>By model. Signals come from a bus that anybody may write to: beyond the limit the longest unheard name goes.</summary>
+    private readonly LastHeard<Measured> _models = new(ModelLimit, TimeSpan.MaxValue, time);
 
     /// <summary>By job. No attempt runs for longer than its timeout: an entry that does lost its end.</summary>
     private readonly LastHeard<Measured> _running = new(RunningLimit, options.Worker.AttemptTimeout + options.Worker.Lease, time, static model => model.Ran(-1));
+
+    /// <summary>Names that are measured now.</summary>
+    internal int Models => _models.Count;
 
     /// <summary>Takes note of a signal; on the hub's loop.</summary>
     public void Observe(JobSignal signal)
@@ -43,7 +49,7 @@ internal sealed class ServiceRates(MyelinOptions options, TimeProvider time)
 
     /// <summary>Expected seconds until <paramref name="position"/> jobs have gone before; null before the first measurement.</summary>
     public double? Eta(string model, int position) =>
-        _models.TryGetValue(model, out var measured) && measured.Interval is { } interval ? Math.Round((position + 1) * interval, 3) : null;
+        _models.TryGet(model, out var measured) && measured.Interval is { } interval ? Math.Round((position + 1) * interval, 3) : null;
 
     /// <summary>
     /// When a place in a full queue is expected: bounded, and spread by up to a half so that refused callers do not come
@@ -59,10 +65,15 @@ internal sealed class ServiceRates(MyelinOptions options, TimeProvider time)
     public (long Succeeded, long Failed, int Running, double? MeanSeconds) Of(string model)
     {
         _running.Expire();
-        return _models.TryGetValue(model, out var measured) ? measured.Counts : default;
+        return _models.TryGet(model, out var measured) ? measured.Counts : default;
     }
 
-    private Measured Measure(string model) => _models.GetOrAdd(model, static _ => new Measured());
+    private Measured Measure(string model)
+    {
+        var measured = _models.TryGet(model, out var known) ? known : new Measured();
+        _models.Put(model, measured);
+        return measured;
+    }
 
     private sealed class Measured
     {

@@ -72,6 +72,23 @@ public sealed class LostSignalsTests
     }
 
     [Fact]
+    public void Rates_NamesMadeUp_AreBoundedAndModelsInUseStay()
+    {
+        var rates = new ServiceRates(_options, _time);
+        for (var i = 0; i < 3 * ServiceRates.ModelLimit; i++)
+        {
+            rates.Observe(Running($"j{i}") with { Model = $"made-up-{i}" });
+            if (i % 100 == 0)
+            {
+                rates.Observe(Running("real"));
+            }
+        }
+
+        rates.Models.ShouldBe(ServiceRates.ModelLimit);
+        rates.Of("m").Running.ShouldBe(1);
+    }
+
+    [Fact]
     public void Previews_EndsUnheard_TheNewestJobsHaveThem()
     {
         var previews = new JobPreviews(TimeSpan.FromHours(1), _time);

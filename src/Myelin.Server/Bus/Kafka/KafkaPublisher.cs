@@ -11,6 +11,9 @@ namespace Myelin.Server.Bus.Kafka;
 /// </summary>
 internal sealed partial class KafkaPublisher : IDisposable
 {
+    /// <summary>Topics that are said of; beyond that their drops are only counted.</summary>
+    private const int RefusedLimit = 1000;
+
     private static readonly TimeSpan s_flush = TimeSpan.FromSeconds(3);
 
     private readonly KafkaClient _client;
@@ -113,7 +116,7 @@ internal sealed partial class KafkaPublisher : IDisposable
         if (error.IsError)
         {
             _instruments.Failed(topic, error.Code.ToString());
-            if (_refused.TryAdd(topic, error.Code))
+            if (_refused.Count < RefusedLimit && _refused.TryAdd(topic, error.Code))
             {
                 LogRefused(topic, error.Reason);
             }

@@ -15,6 +15,7 @@ internal sealed partial class KafkaTopics(KafkaClient client, KafkaNames names, 
     private static readonly TimeSpan s_timeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan s_again = TimeSpan.FromSeconds(1);
 
+    private readonly Lock _gate = new();
     private readonly ConcurrentDictionary<string, Task> _topics = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _stop = new();
     private readonly Lazy<IAdminClient> _admin = new(() => new AdminClientBuilder(client.Admin())
@@ -22,9 +23,30 @@ internal sealed partial class KafkaTopics(KafkaClient client, KafkaNames names, 
         .SetLogHandler((_, message) => health.Heard(message))
         .Build());
 
-    /// <summary>Completes once the topic is there, or must be made by somebody with more rights.</summary>
+    /// <summary>Names that are remembered, or in the making, at most; what is forgotten is only asked for once more.</summary>
+    internal int Limit { get; set; } = 10_000;
+
+    internal int Known => _topics.Count;
+
+    /// <summary>Completes once the topic is there, must be made by somebody with more rights, or too many others are in the making: the next message asks again.</summary>
     /// <param name="topic">As the program names it.</param>
-    public Task EnsureAsync(string topic) => _topics.TryGetValue(topic, out var known) ? known : _topics.GetOrAdd(topic, t => Task.Run(() => CreateAsync(t)));
+    public Task EnsureAsync(string topic)
+    {
+        if (_topics.TryGetValue(topic, out var known))
+        {
+            return known;
+        }
+
+        lock (_gate)
+        {
+            if (_topics.Count >= Limit)
+            {
+                _topics.Where(t => t.Value.IsCompleted).ToList().ForEach(t => _topics.TryRemove(t));
+            }
+
+            return _topics.Count >= Limit ? Task.CompletedTask : _topics.GetOrAdd(topic, t => Task.Run(() => CreateAsync(t)));
+        }
+    }
 
     /// <summary>Partitions of a topic; empty while it is not there.</summary>
     /// <exception cref="KafkaException">No broker answers in time.</exception>

@@ -29,12 +29,12 @@ internal sealed class KafkaHost : IAsyncDisposable
         SessionTimeout = TimeSpan.FromSeconds(6),
     };
 
-    public static KafkaHost Start(KafkaOptions options)
+    public static KafkaHost Start(KafkaOptions options, TimeProvider? time = null)
     {
         var services = new ServiceCollection();
         services.AddLogging(log => log.AddProvider(new TestOutputLogger()));
         services.AddMetrics();
-        services.AddSingleton(TimeProvider.System);
+        services.AddSingleton(time ?? TimeProvider.System);
         services.AddSingleton(new MyelinOptions { Bus = new BusOptions { Kafka = options } });
         services.AddBus();
         services.AddSingleton<MetricsPage>().AddSingleton<Server.Streams.StreamInstruments>();

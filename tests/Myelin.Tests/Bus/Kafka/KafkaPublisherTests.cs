@@ -105,6 +105,39 @@ public sealed class KafkaPublisherTests
         await stop.CancelAsync();
     }
 
+    /// <summary>Nor ever: it is given up after its four tries, told and counted, and its partition goes on.</summary>
+    [Fact]
+    public async Task Reject_NoBrokerEverTakesIt_IsGivenUpAndCounted()
+    {
+        await using var broker = await KafkaBroker.StartOwnAsync();
+        var options = KafkaHost.Options(broker);
+        await using (var patient = KafkaHost.Start(options))
+        {
+            (await DeliverAsync(patient, "work", [1])).ShouldBe(Delivery.Held);
+        }
+
+        var time = new ManualTime();
+        await using var host = KafkaHost.Start(options with { BufferTime = TimeSpan.FromSeconds(1) }, time);
+        using var stop = new CancellationTokenSource();
+        var reader = host.Bus.SubscribeAsync("work", "g", stop.Token).GetAsyncEnumerator(stop.Token);
+        await reader.MoveNextAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(90), Token);
+        var done = 0;
+
+        await broker.KillAsync();
+        await host.Bus.RejectAsync(reader.Current with { Settle = () => done++ }, "unusable", Token);
+        await Wait.UntilAsync(
+            () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(30)); // the pauses between tries
+                return OpenTopicsServer.Measure(host.Page(), """myelin_bus_dead_letters_lost_total{topic="work"}""") == 1;
+            },
+            state: host.Page);
+
+        OpenTopicsServer.Measure(host.Page(), "myelin_bus_publish_failures_total{topic=\"myelin.dead-letters\"").ShouldBe(4);
+        await Wait.UntilAsync(() => done == 1);
+        await stop.CancelAsync();
+    }
+
     /// <summary>The client's own way to break an idempotent producer for good, as a broker that forgot it would.</summary>
     [Fact]
     public async Task Producer_BreaksForGood_IsReplacedAndWaitersAreTold()

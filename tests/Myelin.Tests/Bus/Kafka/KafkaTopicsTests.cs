@@ -1,4 +1,6 @@
 using Myelin.Server.Bus;
+using Myelin.Server.Bus.Kafka;
+using Myelin.Server.Configuration;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
 using Shouldly;
@@ -38,6 +40,36 @@ public sealed class KafkaTopicsTests
         }
 
         await stop.CancelAsync();
+    }
+
+    [Fact]
+    public async Task Topics_BeyondTheLimit_AreForgottenAndAskedForAgain()
+    {
+        await using var host = KafkaHost.Start(KafkaHost.Options(await KafkaBroker.SharedAsync()));
+        var topics = host.Get<KafkaTopics>();
+        topics.Limit = 3;
+        for (var i = 0; i < 8; i++)
+        {
+            await topics.EnsureAsync($"t{i}");
+            topics.Known.ShouldBeLessThanOrEqualTo(3);
+        }
+
+        (await host.Bus.DeliverAsync("t0", new BusMessage("", "k", new byte[] { 1 }), Token)).ShouldBe(Delivery.Held);
+    }
+
+    [Fact]
+    public async Task Topics_NoBrokerAndNamesMadeUp_AreBounded()
+    {
+        await using var host = KafkaHost.Start(new KafkaOptions { Bootstrap = "127.0.0.1:1", Prefix = KafkaHost.NewPrefix(), Instance = "i" });
+        var topics = host.Get<KafkaTopics>();
+        topics.Limit = 3;
+
+        for (var i = 0; i < 100; i++)
+        {
+            _ = topics.EnsureAsync($"t{i}");
+        }
+
+        topics.Known.ShouldBe(3);
     }
 
     /// <summary>A partition that is full forgets its oldest messages. A group that was away goes on with what is left, and says what is not.</summary>
