@@ -6,12 +6,13 @@ namespace Myelin.Server.Workers;
 
 /// <summary>
 /// Tasks that did not heed their word to stop. Their jobs have ended; their permits come back when they return, if ever. A
-/// worker that has lost half of its permits like that gets no work, and after a minute it ends, so that its supervisor starts
-/// it anew: nothing else gives back what they hold.
+/// worker that has lost half of its permits like that is not ready. One that has none left for five minutes together does
+/// nothing any more, and ends, so that its supervisor starts it anew: nothing else gives back what they hold. Calls that
+/// return late, as networks do that cannot be interrupted, end no process that still has a permit for others.
 /// </summary>
 internal sealed class AbandonedTasks : IDisposable
 {
-    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(5);
 
     private readonly Lock _gate = new();
     private readonly int _permits;
@@ -26,10 +27,8 @@ internal sealed class AbandonedTasks : IDisposable
         instruments.ObserveAbandoned(() => Volatile.Read(ref _count));
     }
 
-    private int Limit => (_permits + 1) / 2;
-
     /// <summary>Why nothing should be sent here; null while enough permits are left.</summary>
-    public string? Reason() => Volatile.Read(ref _count) is var count && count >= Limit
+    public string? Reason() => Volatile.Read(ref _count) is var count && count >= (_permits + 1) / 2
         ? $"{count} of {_permits} permits are held by tasks that do not heed their word to stop"
         : null;
 
@@ -47,11 +46,11 @@ internal sealed class AbandonedTasks : IDisposable
         {
             var before = _count;
             _count += by;
-            if (before < Limit && _count >= Limit)
+            if (before < _permits && _count >= _permits)
             {
                 _timer.Change(s_patience, Timeout.InfiniteTimeSpan);
             }
-            else if (before >= Limit && _count < Limit)
+            else if (before >= _permits && _count < _permits)
             {
                 _timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             }
@@ -60,7 +59,7 @@ internal sealed class AbandonedTasks : IDisposable
 
     private void End()
     {
-        if (Reason() is { } reason)
+        if (Volatile.Read(ref _count) >= _permits && Reason() is { } reason)
         {
             _fatal.Report("worker", reason, fault: null);
         }

@@ -86,14 +86,15 @@ internal sealed partial class JobListener(
                 RescanLoopAsync(taking.Token),
             ]);
         }
-        catch (OperationCanceledException) when (taking.IsCancellationRequested)
+        catch (OperationCanceledException) when (lifetime.ApplicationStopping.IsCancellationRequested || stoppingToken.IsCancellationRequested)
         {
             // Nothing more is taken.
         }
 
         try
         {
-            if (taking.IsCancellationRequested)
+            // Not by the token of the takers: subscriptions may end with the word to stop before it has reached that one.
+            if (lifetime.ApplicationStopping.IsCancellationRequested || stoppingToken.IsCancellationRequested)
             {
                 await controls; // a cancel still reaches what runs
             }

@@ -46,27 +46,45 @@ public sealed class AbandonedTasksTests : IDisposable
     }
 
     [Fact]
-    public async Task Worker_ThatGetsHalfOfItsPermitsNotBack_Ends()
+    public async Task Worker_WithoutAnyPermitForFiveMinutes_Ends()
     {
         var time = new ManualTime();
-        await using var host = await StartAsync([], concurrency: 4);
-        using var abandoned = new AbandonedTasks(new MyelinOptions { Worker = new WorkerOptions { Concurrency = 4 } }, host.Get<FatalErrors>(), host.Get<JobInstruments>(), time);
+        await using var host = await StartAsync([], concurrency: 2);
+        using var abandoned = new AbandonedTasks(new MyelinOptions { Worker = new WorkerOptions { Concurrency = 2 } }, host.Get<FatalErrors>(), host.Get<JobInstruments>(), time);
         var (one, other) = (new TaskCompletionSource(), new TaskCompletionSource());
         abandoned.Add(one.Task);
-        time.Advance(TimeSpan.FromMinutes(5));
-        abandoned.Reason().ShouldBeNull();
+        abandoned.Reason().ShouldNotBeNull();
+        time.Advance(TimeSpan.FromHours(1)); // the other permit works
         abandoned.Add(other.Task);
-        time.Advance(TimeSpan.FromSeconds(50));
+        time.Advance(TimeSpan.FromSeconds(299));
         one.SetResult(); // just in time
-        await Wait.UntilAsync(() => abandoned.Reason() is null);
-        time.Advance(TimeSpan.FromMinutes(5));
+        time.Advance(TimeSpan.FromHours(1));
         host.Get<FatalErrors>().First.ShouldBeNull();
 
         abandoned.Add(new TaskCompletionSource().Task);
-        time.Advance(TimeSpan.FromMinutes(1));
+        time.Advance(TimeSpan.FromMinutes(5));
 
-        host.Get<FatalErrors>().First.ShouldBe("worker: 2 of 4 permits are held by tasks that do not heed their word to stop");
+        host.Get<FatalErrors>().First.ShouldBe("worker: 2 of 2 permits are held by tasks that do not heed their word to stop");
         host.Get<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested.ShouldBeTrue();
+    }
+
+    /// <summary>One call, deaf for minutes, is all that a worker of one permit has.</summary>
+    [Fact]
+    public async Task Worker_OfOnePermitWhoseCallReturnsAfterMinutes_GoesOn()
+    {
+        var time = new ManualTime();
+        await using var host = await StartAsync([], concurrency: 1);
+        using var abandoned = new AbandonedTasks(new MyelinOptions { Worker = new WorkerOptions { Concurrency = 1 } }, host.Get<FatalErrors>(), host.Get<JobInstruments>(), time);
+        for (var call = 0; call < 10; call++)
+        {
+            var deaf = new TaskCompletionSource();
+            abandoned.Add(deaf.Task);
+            time.Advance(TimeSpan.FromMinutes(4));
+            deaf.SetResult();
+        }
+
+        abandoned.Reason().ShouldBeNull();
+        host.Get<FatalErrors>().First.ShouldBeNull();
     }
 
     /// <summary>Work that is done in vain because its blobs find no place: the job does not pay, and the work is done ever more seldom.</summary>

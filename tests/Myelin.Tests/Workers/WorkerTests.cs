@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Microsoft.Extensions.Hosting;
 using Myelin.Inference;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
@@ -255,6 +256,31 @@ public sealed class WorkerTests : IDisposable
 
         await using var after = await JobsHost.StartAsync(JobsHost.Options(_folder), [], worker: false);
         (await after.Jobs.GetAsync(job.Id, Token))!.State.ShouldBe(JobState.Succeeded);
+    }
+
+    /// <summary>No heartbeat comes in time: the bus alone says it.</summary>
+    [Fact]
+    public async Task Cancel_DuringTheDrain_ReachesTheJobByTheBus()
+    {
+        var started = 0;
+        var endless = new TestTask(async (_, _, token) =>
+        {
+            Interlocked.Increment(ref started);
+            await Task.Delay(Timeout.Infinite, token);
+            return TestTask.Done();
+        });
+        var options = JobsHost.Options(_folder);
+        await using var host = await JobsHost.StartAsync(
+            options with { Worker = options.Worker with { Lease = TimeSpan.FromHours(1), DrainTimeout = TimeSpan.FromMinutes(10) } }, new() { ["m"] = endless });
+        var job = await host.SubmitAsync("m");
+        await Wait.UntilAsync(() => started == 1);
+        var stopping = host.StopAsync();
+        await Wait.UntilAsync(() => host.Get<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested);
+
+        await host.Jobs.CancelAsync(job.Id, Token);
+
+        (await host.EndAsync(job.Id)).State.ShouldBe(JobState.Cancelled);
+        await stopping;
     }
 
     [Fact]
