@@ -1,9 +1,12 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Myelin.Server.Configuration;
 using Myelin.Server.Health;
 using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
+using Myelin.Tests.Workers;
 using Shouldly;
 using Xunit;
 
@@ -67,6 +70,34 @@ public sealed class LoopTests
         await Should.ThrowAsync<StorageClosedException>(database.WriteAsync(_ => 2, Token));
 
         (await Should.ThrowAsync<InvalidOperationException>(database.Writer.Ended)).Message.ShouldBe("a counter that cannot count");
+    }
+
+    /// <summary>The other writer, in a whole process: its loop breaks where nothing is foreseen.</summary>
+    [Fact]
+    public async Task Writer_OfPostgresThatBreaks_EndsTheProcess()
+    {
+        var database = await PostgresDatabase.CreateAsync(Token);
+        using var folder = new TemporaryFolder();
+        var clock = new BreakableClock();
+        await using var host = await JobsHost.StartAsync(
+            JobsHost.Options(folder) with { Storage = new StorageOptions { Connection = database.Connection } }, [], more: services => services.AddSingleton(new SharedClock(clock)));
+        host.Get<FatalErrors>().First.ShouldBeNull();
+
+        clock.Broken = true;
+
+        await Wait.UntilAsync(() => host.Get<IHostApplicationLifetime>().ApplicationStopping.IsCancellationRequested);
+        host.Get<FatalErrors>().First.ShouldBe("the storage's writer: ended: no more timers");
+        await Should.ThrowAsync<StorageClosedException>(async () =>
+            await host.Get<IJobStore>().HeartbeatAsync([("01job", "token")], TimeProvider.System.GetUtcNow(), Token));
+    }
+
+    /// <summary>The writer waits for half a second at a time, and nobody else does.</summary>
+    private sealed class BreakableClock : TimeProvider
+    {
+        public volatile bool Broken;
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            Broken && dueTime == TimeSpan.FromMilliseconds(500) ? throw new InvalidOperationException("no more timers") : base.CreateTimer(callback, state, dueTime, period);
     }
 
     private sealed class Loop : BackgroundService

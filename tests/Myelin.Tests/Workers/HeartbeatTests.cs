@@ -53,6 +53,30 @@ public sealed class HeartbeatTests : IDisposable
         second.Stopping.IsCancellationRequested.ShouldBeFalse();
     }
 
+    [Fact]
+    public async Task Loop_NetworkFaultInABeat_BeatsOn()
+    {
+        await using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
+        var meters = services.GetRequiredService<IMeterFactory>();
+        using var instruments = new JobInstruments(meters, new InferenceInstruments(meters));
+        var bus = new EmbeddedBus(NullLogger<EmbeddedBus>.Instance);
+        await using var store = SqliteJobStore.Open(_folder.Path, _time, TimeSpan.FromHours(1), _ => { });
+        await store.InsertAsync(new JobRecord { Id = "01job", Tenant = "t", Model = "m", CreatedAt = _time.GetUtcNow() }, [], 10, Token);
+        await ClaimAsync(store, "a");
+        var before = (await store.LeasesAsync(1, Token)).Single().Until;
+        using var heartbeat = new Heartbeat(FaultsOnce.Of<IJobStore>(store, nameof(IJobStore.HeartbeatAsync)), _running, bus, instruments, new MyelinOptions(), _time, NullLogger<Heartbeat>.Instance);
+        await heartbeat.StartAsync(Token);
+
+        await Wait.UntilAsync(async () =>
+        {
+            _time.Advance(TimeSpan.FromSeconds(5));
+            return (await store.LeasesAsync(1, Token)).Single().Until > before;
+        });
+
+        heartbeat.ExecuteTask!.IsCompleted.ShouldBeFalse();
+        await heartbeat.StopAsync(Token);
+    }
+
     public void Dispose() => _folder.Dispose();
 
     private async Task<RunningJob> ClaimAsync(IJobStore store, string token)
