@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Myelin.Protocol;
-using Myelin.Server.Storage;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Myelin.Tests.Streams;

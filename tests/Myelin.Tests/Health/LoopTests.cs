@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Myelin.Server.Configuration;
 using Myelin.Server.Health;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Storage;
 using Myelin.Server.Storage.Postgres;
 using Myelin.Server.Storage.Sqlite;

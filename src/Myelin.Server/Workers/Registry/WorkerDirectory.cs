@@ -1,7 +1,7 @@
 using System.Collections.Immutable;
+using Myelin.Server.Jobs.Store;
 using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Models;
-using Myelin.Server.Storage;
 
 namespace Myelin.Server.Workers.Registry;
 
