@@ -17,7 +17,7 @@ internal sealed class BusGroup(string pattern, string? name)
 
     public bool Matches(string topic) => _topics.Matches(topic);
 
-    public async ValueTask SendAsync(BusMessage message, CancellationToken cancellationToken)
+    public async Task SendAsync(BusMessage message, CancellationToken cancellationToken)
     {
         while (true)
         {

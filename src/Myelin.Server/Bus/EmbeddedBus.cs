@@ -5,7 +5,8 @@ namespace Myelin.Server.Bus;
 /// <summary>
 /// The bus inside one process: bounded queues per member, no durability of its own (Storage republishes at start). A
 /// message without a subscriber is dropped. Within a group a key goes to one member as long as the group's members stay
-/// the same; broadcast members get everything in order. A publisher waits while a member's queue is full.
+/// the same; broadcast members get everything in order. A publisher waits while a member's queue is full; the other groups
+/// have the message by then.
 /// </summary>
 internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
 {
@@ -14,16 +15,19 @@ internal sealed partial class EmbeddedBus(ILogger<EmbeddedBus> logger) : IBus
 
     public bool Retains => false;
 
-    public async ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    public ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
         var sent = message.Topic == topic ? message : message with { Topic = topic };
+        List<Task>? waiting = null;
         foreach (var group in _groups)
         {
-            if (group.Matches(topic))
+            if (group.Matches(topic) && group.SendAsync(sent, cancellationToken) is { IsCompletedSuccessfully: false } send)
             {
-                await group.SendAsync(sent, cancellationToken);
+                (waiting ??= []).Add(send);
             }
         }
+
+        return waiting is null ? ValueTask.CompletedTask : new ValueTask(Task.WhenAll(waiting));
     }
 
     public async ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)

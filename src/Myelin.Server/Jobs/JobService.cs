@@ -224,6 +224,19 @@ internal sealed partial class JobService(
         return disk.IsLow() ? new SubmitResult(SubmitStatus.StorageFull) : null;
     }
 
+    /// <summary>What becomes of the blobs changes nothing of what the caller hears: the sweep takes those that stay.</summary>
+    private async Task DiscardAsync(string id)
+    {
+        try
+        {
+            await artifacts.DeleteAsync([id], CancellationToken.None);
+        }
+        catch (Exception e) when (e is ArtifactsUnavailableException or ArtifactsUndeletableException)
+        {
+            LogNotDiscarded(id, e);
+        }
+    }
+
     private async ValueTask<SubmitResult> StoreAsync(JobSubmission submission, Activity? activity, CancellationToken cancellationToken)
     {
         var id = ids.Next();
@@ -255,7 +268,7 @@ internal sealed partial class JobService(
         {
             if (inserted.Status != InsertStatus.Inserted && blobs)
             {
-                await artifacts.DeleteAsync([id], CancellationToken.None);
+                await DiscardAsync(id);
             }
         }
 
@@ -296,6 +309,9 @@ internal sealed partial class JobService(
         BodyHash = submission.IdempotencyKey is null ? null : BodyHash.Of(submission, described),
         TraceParent = activity?.Id ?? submission.TraceParent,
     };
+
+    [LoggerMessage(LogLevel.Warning, "Blobs of the submission {Job}, which was not accepted, are left to the sweep")]
+    private partial void LogNotDiscarded(string job, Exception e);
 
     [LoggerMessage(LogLevel.Debug, "The caller that waited for job {Id} left; it is cancelled")]
     private partial void LogLeft(string id);

@@ -34,7 +34,7 @@ public sealed class FolderArtifactsTests : ArtifactsConformance, IDisposable
             await Artifacts.PutAsync(job, "ab", "t/t", new MemoryStream([1]), Token);
         }
 
-        using (Immutable.Make(_folder.Combine("aa", "01jobaa", "ab")))
+        using (Undeletable.Make(_folder.Combine("aa", "01jobaa", "ab")))
         {
             var kept = await Should.ThrowAsync<ArtifactsUndeletableException>(Artifacts.DeleteAsync(jobs, Token).AsTask());
             kept.Count.ShouldBe(1);

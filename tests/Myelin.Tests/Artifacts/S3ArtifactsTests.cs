@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using Amazon.Runtime;
 using Amazon.S3;
@@ -63,6 +64,56 @@ public sealed class S3ArtifactsTests : S3ArtifactsConformance
         await Should.ThrowAsync<ArtifactsUnavailableException>(artifacts.PutAsync("01job", "ab", "t/t", new MemoryStream([1]), Token).AsTask());
         await Should.ThrowAsync<ArtifactsUnavailableException>(artifacts.OpenAsync("01job", "ab", Token).AsTask());
         await Should.ThrowAsync<ArtifactsUnavailableException>(artifacts.DeleteAsync(["01job"], Token).AsTask());
+    }
+
+    /// <summary>A bucket that holds one object fast, as a legal hold does; neither server here knows such a thing, so one that answers as S3 does stands in.</summary>
+    [Fact]
+    public async Task Delete_ObjectThatIsHeld_TakesTheOthersAndSaysWhich()
+    {
+        var port = ServerProcess.FreePort();
+        using var bucket = new HttpListener { Prefixes = { $"http://127.0.0.1:{port}/" } };
+        bucket.Start();
+        var asked = new List<string>();
+        var serving = ServeAsync();
+        using var artifacts = new S3Artifacts(Options with { Endpoint = $"http://127.0.0.1:{port}", Prefix = "p/", Retries = 0 });
+
+        var kept = await Should.ThrowAsync<ArtifactsUndeletableException>(artifacts.DeleteAsync(["01joba", "01jobb"], Token).AsTask());
+
+        kept.Count.ShouldBe(1);
+        kept.Message.ShouldContain("01joba");
+        kept.Message.ShouldContain("AccessDenied");
+        asked.ShouldHaveSingleItem().ShouldContain("p/01jobb/input-a");
+        bucket.Stop();
+        await Should.ThrowAsync<Exception>(serving);
+
+        async Task ServeAsync()
+        {
+            while (true)
+            {
+                var call = await bucket.GetContextAsync();
+                var query = call.Request.QueryString;
+                using var reader = new StreamReader(call.Request.InputStream);
+                var body = await reader.ReadToEndAsync(Token);
+                string answer;
+                if (call.Request.HttpMethod == "POST")
+                {
+                    asked.Add(body);
+                    answer = "<DeleteResult><Error><Key>p/01joba/input-a</Key><Code>AccessDenied</Code><Message>held</Message></Error></DeleteResult>";
+                }
+                else if (query["prefix"] is { } prefix && query["list-type"] == "2")
+                {
+                    answer = $"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>{prefix}input-a</Key><Size>1</Size></Contents></ListBucketResult>";
+                }
+                else
+                {
+                    answer = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>";
+                }
+
+                call.Response.ContentType = "application/xml";
+                await call.Response.OutputStream.WriteAsync(Encoding.UTF8.GetBytes("<?xml version=\"1.0\"?>" + answer), Token);
+                call.Response.Close();
+            }
+        }
     }
 
     [Fact]

@@ -34,6 +34,26 @@ public sealed class EmbeddedBusTests : BusConformance
         await waiting.WaitAsync(TimeSpan.FromSeconds(10), Token);
     }
 
+    /// <summary>The publisher waits for the one that does not read; the others do not.</summary>
+    [Fact]
+    public async Task Publish_OneSubscriberIsFull_TheOthersHaveItAtOnce()
+    {
+        var slow = Subscribe("topic", null);
+        for (var i = 0; i < BusMember.QueueLength; i++)
+        {
+            await PublishAsync("topic", null, i);
+        }
+
+        var (broadcast, member) = (Subscribe("topic", null), Subscribe("topic", "g"));
+        var waiting = PublishAsync("topic", null, -1).AsTask();
+
+        Number(await NextAsync(broadcast)).ShouldBe(-1);
+        Number(await NextAsync(member)).ShouldBe(-1);
+        waiting.IsCompleted.ShouldBeFalse();
+        await NextAsync(slow);
+        await waiting.WaitAsync(TimeSpan.FromSeconds(10), Token);
+    }
+
     [Fact]
     public async Task Leave_MemberWithUnreadMessages_OthersGetThem()
     {

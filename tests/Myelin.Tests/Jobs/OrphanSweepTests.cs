@@ -61,7 +61,7 @@ public sealed class FolderSweepTests : OrphanSweepConformance
         await Sweep.SweepAsync(Token);
         string[] old = [await BlobAsync(), await BlobAsync(), await BlobAsync()];
         Time.Advance(TimeSpan.FromDays(100));
-        using (Immutable.Make(Folder.Combine("blobs", old[0][^2..], old[0], "input-image")))
+        using (Undeletable.Make(Folder.Combine("blobs", old[0][^2..], old[0], "input-image")))
         {
             await Sweep.SweepAsync(Token);
 

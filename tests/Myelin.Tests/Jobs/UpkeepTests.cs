@@ -94,7 +94,7 @@ public sealed class UpkeepTests : IDisposable
         var options = JobsHost.Options(_folder);
         await using var host = await JobsHost.StartAsync(options with { Jobs = options.Jobs with { Retention = TimeSpan.FromMilliseconds(100) } }, [], worker: false);
         var (bad, good) = (await SubmitAsync(), await SubmitAsync());
-        using (Immutable.Make(Directory.EnumerateFiles(Folder(bad)).Single()))
+        using (Undeletable.Make(Directory.EnumerateFiles(Folder(bad)).Single()))
         {
             await host.Jobs.CancelAsync(bad, Token);
             await Wait.UntilAsync(async () => await host.Jobs.GetAsync(bad, Token) is { Purged: true });
