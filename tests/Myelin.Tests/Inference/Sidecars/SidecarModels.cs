@@ -101,13 +101,15 @@ internal sealed class SidecarModels : IAsyncDisposable
 
     public SidecarOptions Options { get; set; }
 
+    public TimeProvider Time { get; init; } = TimeProvider.System;
+
     public string Root => _folder.Path;
 
     public string RunFolder => Options.RunFolder;
 
     public IReadOnlyList<string> Log => _log.Lines;
 
-    public SidecarSupervisor Supervisor => _supervisor ??= new SidecarSupervisor(Options, TimeProvider.System, _log);
+    public SidecarSupervisor Supervisor => _supervisor ??= new SidecarSupervisor(Options, Time, _log);
 
     public static string PythonPath => Path.Combine(Shared.Root, "sidecars", "python");
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Sidecars;
@@ -207,6 +208,41 @@ public sealed class SidecarRuntimeTests
 
         static async Task<IEnumerable<long>> Pids(IRuntime runtime) =>
             (await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => SidecarModels.CallAsync(runtime, "sleep", 150)))).Distinct();
+    }
+
+    /// <summary>A fault that no one foresaw, such as a bare one of a socket, comes out of the round of health.</summary>
+    [Fact]
+    public async Task Remote_WatchFaultsByABareSocketException_ConnectsAnew()
+    {
+        var clock = new FaultyClock();
+        await using var models = new SidecarModels { Time = clock };
+        models.Options = models.Options with { HealthInterval = FaultyClock.Interval };
+        await using var a = new OwnSidecar(models, $"http+unix:{models.Root}/a.sock");
+        a.Start();
+        var definition = models.Write() with { Sidecar = new ModelSidecar { Addresses = [a.Address], StartTimeout = TimeSpan.FromSeconds(20) } };
+        await using var runtime = await models.RunAsync(definition);
+
+        clock.Faults = 1;
+
+        await Wait.UntilAsync(() => models.Log.Any(line => line.Contains("watching", StringComparison.Ordinal)), "it is told");
+        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0] is { State: SidecarState.Ready, Restarts: 1 }, "it is used again");
+        (await SidecarModels.CallAsync(runtime, "pid")).ShouldBe(a.Pid);
+    }
+
+    /// <summary>Refuses the pause between two questions of health as a connection would.</summary>
+    private sealed class FaultyClock : TimeProvider
+    {
+        /// <summary>Nothing else waits for as long.</summary>
+        public static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(137);
+
+        private int _faults;
+
+        public int Faults { set => Volatile.Write(ref _faults, value); }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            dueTime == Interval && Interlocked.Exchange(ref _faults, 0) > 0
+                ? throw new SocketException((int)SocketError.TooManyOpenSockets)
+                : base.CreateTimer(callback, state, dueTime, period);
     }
 
     [Fact]
