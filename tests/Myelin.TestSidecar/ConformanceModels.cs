@@ -54,9 +54,21 @@ public static class ConformanceModels
         return new TensorSet([y]);
     }
 
+    /// <summary>With a <c>gate</c>, a path, makes <c>path.begun</c> and waits for the path in place of the time.</summary>
     private static async ValueTask<TensorSet> SleepAsync(SidecarCall call, CancellationToken cancellationToken)
     {
         var milliseconds = Number(call.Inputs["ms"]);
+        if (call.Inputs.FirstOrDefault(input => input.Name == "gate") is { } gate)
+        {
+            await File.WriteAllTextAsync(Text(gate) + ".begun", "", cancellationToken);
+            while (!File.Exists(Text(gate)))
+            {
+                await Task.Delay(5, cancellationToken);
+            }
+
+            return Numbers("ms", milliseconds);
+        }
+
         await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), cancellationToken);
         return Numbers("ms", milliseconds);
     }

@@ -43,7 +43,15 @@ def double(call):
 
 @model(name="sleep", concurrency=16)
 def sleep(call):
+    """With a gate, a path: makes path.begun and waits for the path in place of the time."""
     milliseconds = number(call, "ms")
+    if "gate" in list(call):
+        gate = Path(call.tensor("gate").values()[0].decode())
+        Path(f"{gate}.begun").touch()
+        while not gate.exists():
+            call.check()
+            time.sleep(0.005)
+        return {"ms": int64(milliseconds)}
     end = time.monotonic() + milliseconds / 1000
     while (left := end - time.monotonic()) > 0:
         call.check()

@@ -99,7 +99,7 @@ public sealed class AbandonedTasksTests : IDisposable
 
         delays.ShouldAllBe(outcome => outcome.State == JobState.Queued && !outcome.CountsAsFailure);
         (delays[0].RetryAt!.Value - time.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(7));
-        (delays[39].RetryAt!.Value - time.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(45), TimeSpan.FromSeconds(75));
+        (delays[39].RetryAt!.Value - time.GetUtcNow()).ShouldBeInRange(TimeSpan.FromSeconds(36), TimeSpan.FromSeconds(60));
     }
 
     public void Dispose() => _folder.Dispose();

@@ -38,7 +38,7 @@ public sealed class CallMemoryTests : IAsyncDisposable
 
         first.Dispose();
 
-        await Task.WhenAll(large, small).WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await Task.WhenAll(large, small).WaitAsync(TimeSpan.FromMinutes(2), Token);
     }
 
     [Fact]
@@ -64,7 +64,7 @@ public sealed class CallMemoryTests : IAsyncDisposable
         second.IsCompleted.ShouldBeFalse();
         alone.Dispose();
 
-        await second.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await second.WaitAsync(TimeSpan.FromMinutes(2), Token);
     }
 
     /// <summary>A quarter of the budget stays the calls': one large model does not make all others wait for each other.</summary>
@@ -81,7 +81,7 @@ public sealed class CallMemoryTests : IAsyncDisposable
         var third = _memory.EnterAsync(half, Token).AsTask();
         third.IsCompleted.ShouldBeFalse();
         first!.Dispose();
-        await third.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await third.WaitAsync(TimeSpan.FromMinutes(2), Token);
     }
 
     /// <summary>What a model is made for is never refused: SD 2 at its own 768×768 on a small machine.</summary>
@@ -93,12 +93,12 @@ public sealed class CallMemoryTests : IAsyncDisposable
         large.IsCompleted.ShouldBeFalse();
 
         other.Dispose();
-        var alone = await large.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        var alone = await large.WaitAsync(TimeSpan.FromMinutes(2), Token);
         var next = EnterAsync(1);
         next.IsCompleted.ShouldBeFalse();
         alone!.Dispose();
 
-        await next.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await next.WaitAsync(TimeSpan.FromMinutes(2), Token);
     }
 
     [Fact]
@@ -112,7 +112,7 @@ public sealed class CallMemoryTests : IAsyncDisposable
         await stop.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(() => large);
-        (await small.WaitAsync(TimeSpan.FromSeconds(30), Token)).Dispose();
+        (await small.WaitAsync(TimeSpan.FromMinutes(2), Token)).Dispose();
         first.Dispose();
         (await EnterAsync(4)).ShouldNotBeNull("everything came back");
     }

@@ -199,7 +199,7 @@ public sealed class CallRouterTests
         await leave.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(() => call);
-        await stopped.Task.WaitAsync(TimeSpan.FromSeconds(30), Token);
+        await stopped.Task.WaitAsync(TimeSpan.FromMinutes(2), Token);
     }
 
     [Theory]

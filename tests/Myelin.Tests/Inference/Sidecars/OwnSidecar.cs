@@ -17,7 +17,7 @@ internal sealed class OwnSidecar(SidecarModels models, string address) : IAsyncD
     public void Start()
     {
         _process?.Dispose();
-        var script = models.Write("own").ModelFolder + "/serve.py";
+        var script = models.Write("own-" + Path.GetFileNameWithoutExtension(address)).ModelFolder + "/serve.py"; // its own: another may be reading his
         var start = new ProcessStartInfo("/usr/bin/python3", [script, "--listen", address]) { RedirectStandardError = true };
         start.Environment["PYTHONPATH"] = SidecarModels.PythonPath;
         start.Environment["TMPDIR"] = models.Root;

@@ -64,6 +64,12 @@ internal sealed class SidecarModels : IAsyncDisposable
                     if name == "stop":
                         os.kill(os.getpid(), 19)
                         time.sleep(3600)  # the signal takes a moment
+                    if name == "gate":
+                        gate = os.path.join(os.environ["TMPDIR"], f"gate-{value}")
+                        open(gate + ".begun", "w").close()
+                        while not os.path.exists(gate):
+                            call.check()
+                            time.sleep(0.002)
                     if name == "sleep":
                         end = time.monotonic() + value / 1000
                         while time.monotonic() < end:
@@ -87,6 +93,7 @@ internal sealed class SidecarModels : IAsyncDisposable
     private readonly ListLoggerFactory _log = new();
     private readonly List<IRuntimeSource> _sources = [];
     private SidecarSupervisor? _supervisor;
+    private long _gates;
 
     public SidecarModels(SidecarOptions? options = null)
     {
@@ -149,6 +156,27 @@ internal sealed class SidecarModels : IAsyncDisposable
         using var outputs = await runtime.InferAsync([input], cancellationToken ?? TestContext.Current.CancellationToken);
         return outputs[0].As<long>()[0];
     }
+
+    /// <summary>A call that computes until its gate is opened: no time decides. Ends when it computes.</summary>
+    public async Task<(Task<long> Call, Action Open)> BeginAsync(IRuntime runtime)
+    {
+        var (number, path) = NewGate();
+        var call = CallAsync(runtime, "gate", number);
+        await Wait.UntilAsync(() => File.Exists(path + ".begun"), "the call computes");
+        return (call, () => File.WriteAllText(path, ""));
+    }
+
+    /// <summary>Which processes answer so many calls that are under way together.</summary>
+    public async Task<IReadOnlyList<long>> SpreadAsync(IRuntime runtime, ModelDefinition definition, int calls)
+    {
+        var (number, path) = NewGate();
+        var running = Enumerable.Range(0, calls).Select(_ => CallAsync(runtime, "gate", number)).ToList();
+        await Wait.UntilAsync(() => Supervisor.Find(definition)!.Endpoints.Sum(e => e.Calls) == calls, "all calls are under way");
+        await File.WriteAllTextAsync(path, "");
+        return [.. (await Task.WhenAll(running)).Distinct()];
+    }
+
+    private (long Number, string Path) NewGate() => Interlocked.Increment(ref _gates) is var number ? (number, Path.Combine(_folder.Path, $"gate-{number}")) : default;
 
     public static bool IsAlive(long pid) => Myelin.Inference.Runtimes.Sidecars.Processes.ProcessFacts.StartOf((int)pid) is not null;
 

@@ -93,8 +93,8 @@ public sealed class SidecarRuntimeTests
     public async Task Infer_HangBeyondTheDeadline_IsNamedAndTheProcessReplaced(string transport)
     {
         await using var models = new SidecarModels();
-        models.Options = models.Options with { HealthInterval = TimeSpan.FromMilliseconds(200), HealthTimeout = TimeSpan.FromSeconds(1) };
-        var definition = models.Write(sidecar: $"transport: {transport}\ncallTimeout: 500ms");
+        models.Options = models.Options with { HealthInterval = TimeSpan.FromMilliseconds(200), HealthTimeout = TimeSpan.FromSeconds(5) };
+        var definition = models.Write(sidecar: $"transport: {transport}\ncallTimeout: 5s");
         await using var runtime = await models.RunAsync(definition);
         var before = await SidecarModels.CallAsync(runtime, "pid");
 
@@ -112,7 +112,7 @@ public sealed class SidecarRuntimeTests
     public async Task Infer_ModelThatNeverReturns_GetsADeadlineErrorAndAFreshProcess(string transport)
     {
         await using var models = new SidecarModels();
-        await using var runtime = await models.RunAsync(models.Write(sidecar: $"transport: {transport}\ncallTimeout: 1s"));
+        await using var runtime = await models.RunAsync(models.Write(sidecar: $"transport: {transport}\ncallTimeout: 5s"));
         var before = await SidecarModels.CallAsync(runtime, "pid");
 
         var fault = await Should.ThrowAsync<RuntimeException>(() => SidecarModels.CallAsync(runtime, "hang"));
@@ -146,8 +146,8 @@ public sealed class SidecarRuntimeTests
         await using var models = new SidecarModels();
         var definition = models.Write(top: "instances: {count: 3}");
         await using var runtime = await models.RunAsync(definition);
-        var pids = await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => SidecarModels.CallAsync(runtime, "sleep", 200)));
-        pids.Distinct().Count().ShouldBe(3);
+        var pids = await models.SpreadAsync(runtime, definition, 12);
+        pids.Count.ShouldBe(3);
 
         var calls = Enumerable.Range(0, 30).Select(_ => SidecarModels.CallAsync(runtime, "sleep", 100)).ToList();
         Process.GetProcessById((int)pids[0]).Kill();
@@ -163,12 +163,12 @@ public sealed class SidecarRuntimeTests
         var definition = models.Write();
         await using var runtime = await models.RunAsync(definition);
         var pid = await SidecarModels.CallAsync(runtime, "pid");
-        var running = SidecarModels.CallAsync(runtime, "sleep", 500);
-        await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].Calls == 1, "the call is under way");
-        await Task.Delay(200, TestContext.Current.CancellationToken); // and with the sidecar
+        var (running, open) = await models.BeginAsync(runtime);
 
         Process.Start("kill", ["-TERM", pid.ToString()]).WaitForExit();
-        await Task.WhenAll(Enumerable.Range(0, 10).Select(_ => SidecarModels.CallAsync(runtime, "pid"))); // none fails
+        var others = Enumerable.Range(0, 10).Select(_ => SidecarModels.CallAsync(runtime, "pid")).ToList();
+        open();
+        await Task.WhenAll(others); // none fails
 
         (await running).ShouldBe(pid);
         await Wait.UntilAsync(() => !SidecarModels.IsAlive(pid), "the old one has ended");
@@ -182,32 +182,29 @@ public sealed class SidecarRuntimeTests
     public async Task Remote_EndpointLostAndBack_IsLeftOutAndUsedAgain(string scheme)
     {
         await using var models = new SidecarModels();
-        models.Options = models.Options with { HealthInterval = TimeSpan.FromMilliseconds(100), HealthTimeout = TimeSpan.FromMilliseconds(500) };
+        models.Options = models.Options with { HealthInterval = TimeSpan.FromMilliseconds(100) };
         await using var a = new OwnSidecar(models, $"{scheme}:{models.Root}/a.sock");
         await using var b = new OwnSidecar(models, $"{scheme}:{models.Root}/b.sock");
         a.Start();
         b.Start();
         var definition = models.Write() with
         {
-            Sidecar = new ModelSidecar { Addresses = [a.Address, b.Address], StartTimeout = TimeSpan.FromSeconds(20) },
+            Sidecar = new ModelSidecar { Addresses = [a.Address, b.Address], StartTimeout = TimeSpan.FromMinutes(2) },
         };
         await using var runtime = await models.RunAsync(definition);
-        (await Pids(runtime)).Order().ShouldBe(new long[] { a.Pid, b.Pid }.Order());
+        (await models.SpreadAsync(runtime, definition, 8)).Order().ShouldBe(new long[] { a.Pid, b.Pid }.Order());
 
         var lost = a.Pid;
         a.Kill();
-        (await Pids(runtime)).ShouldBe([b.Pid], "no call fails, none goes to the lost one");
+        (await models.SpreadAsync(runtime, definition, 8)).ShouldBe([b.Pid], "no call fails, none goes to the lost one");
         await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Restarting, "the lost one is seen as lost");
         models.Supervisor.Find(definition)!.State.ShouldBe(SidecarState.Ready);
 
         a.Start();
         await Wait.UntilAsync(() => models.Supervisor.Find(definition)!.Endpoints[0].State == SidecarState.Ready, "it is used again");
-        var pids = await Pids(runtime);
+        var pids = await models.SpreadAsync(runtime, definition, 8);
         pids.ShouldContain(a.Pid);
         pids.ShouldNotContain(lost);
-
-        static async Task<IEnumerable<long>> Pids(IRuntime runtime) =>
-            (await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => SidecarModels.CallAsync(runtime, "sleep", 150)))).Distinct();
     }
 
     /// <summary>A fault that no one foresaw, such as a bare one of a socket, comes out of the round of health.</summary>

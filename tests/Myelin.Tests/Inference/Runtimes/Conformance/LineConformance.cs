@@ -40,7 +40,7 @@ public abstract class LineConformance<T>(T transport) : SidecarConformance<T>(tr
         var crawling = Enumerable.Range(0, 4).Select(_ => slow.InferAsync([x], Token).AsTask()).ToArray();
         for (var call = 0; call < 20; call++)
         {
-            using var outputs = await other.InferAsync([y], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(20), Token);
+            using var outputs = await other.InferAsync([y], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token);
             Tensors.ShouldEqual(outputs.Single(), y);
         }
 
@@ -105,7 +105,7 @@ public abstract class LineConformance<T>(T transport) : SidecarConformance<T>(tr
         // The dead workers had taken every place that `sleep` has, for a minute.
         await using var sleep = await Transport.OpenAsync("sleep");
         using var none = Tensors.Int64("ms", 0);
-        (await sleep.InferAsync([none], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(20), Token)).Dispose();
+        (await sleep.InferAsync([none], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token)).Dispose();
         await ServesAsync();
     }
 
@@ -116,13 +116,13 @@ public abstract class LineConformance<T>(T transport) : SidecarConformance<T>(tr
         await using var line = await Transport.OpenLineAsync((sidecar, path) => new Line(sidecar, path) { CutAfter = cutAfter });
         try
         {
-            await using var runtime = await Transport.ConnectAsync(line.Address, "identity").WaitAsync(TimeSpan.FromSeconds(30), Token);
+            await using var runtime = await Transport.ConnectAsync(line.Address, "identity").WaitAsync(TimeSpan.FromMinutes(2), Token);
             await Task.WhenAll(s_sizes.Select(async size =>
             {
                 using var x = Tensors.Filled(runtime.Rent("x", ElementType.UInt8, size), size);
                 try
                 {
-                    using var outputs = await runtime.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(30), Token);
+                    using var outputs = await runtime.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token);
                     Tensors.ShouldEqual(outputs.Single(), x);
                 }
                 catch (RuntimeException fault) when (line.IsCut)
@@ -143,7 +143,7 @@ public abstract class LineConformance<T>(T transport) : SidecarConformance<T>(tr
     {
         await using var runtime = await Transport.OpenAsync("identity", new TensorSpec("x", ElementType.UInt8, [-1]));
         using var x = Tensors.Filled(runtime.Rent("x", ElementType.UInt8, 500_000), 11);
-        using var outputs = await runtime.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(20), Token);
+        using var outputs = await runtime.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token);
         Tensors.ShouldEqual(outputs.Single(), x);
     }
 

@@ -120,7 +120,7 @@ public abstract class SidecarConformance<T>(T transport) : RuntimeConformance<T>
 
         foreach (var call in cancelled)
         {
-            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromSeconds(10), Token));
+            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
         }
 
         foreach (var call in others)
@@ -146,11 +146,11 @@ public abstract class SidecarConformance<T>(T transport) : RuntimeConformance<T>
             await cancel.CancelAsync();
             foreach (var call in calls)
             {
-                await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromSeconds(10), Token));
+                await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
             }
         }
 
-        using var outputs = await runtime.InferAsync([none], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(10), Token);
+        using var outputs = await runtime.InferAsync([none], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token);
         outputs.Single().As<long>()[0].ShouldBe(0);
     }
 
@@ -187,7 +187,7 @@ public abstract class SidecarConformance<T>(T transport) : RuntimeConformance<T>
 
         foreach (var call in calls)
         {
-            var fault = await Should.ThrowAsync<RuntimeException>(call.WaitAsync(TimeSpan.FromSeconds(10), Token));
+            var fault = await Should.ThrowAsync<RuntimeException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
             fault.Retryable.ShouldBeTrue();
             fault.Code.ShouldBe(SidecarErrors.ConnectionLost);
         }
@@ -213,10 +213,12 @@ public abstract class SidecarConformance<T>(T transport) : RuntimeConformance<T>
         await using var process = Transport.StartProcess();
         await using var runtime = await Transport.ConnectAsync(process, "sleep");
         using var moment = Tensors.Int64("ms", 700);
-        var running = runtime.InferAsync([moment], Token).AsTask();
-        await Task.Delay(200, Token);
+        using var gate = new Gate();
+        var running = runtime.InferAsync(gate.Inputs, Token).AsTask();
+        await gate.BegunAsync();
 
         process.Terminate();
+        gate.Open();
 
         using (var outputs = await running)
         {

@@ -62,7 +62,7 @@ public sealed partial class SidecarProcess : IAsyncDisposable
 
     public async Task<int> ExitAsync()
     {
-        await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromSeconds(30));
+        await _process.WaitForExitAsync().WaitAsync(TimeSpan.FromMinutes(2));
         return _process.ExitCode;
     }
 

@@ -109,7 +109,7 @@ public class HttpRuntimeTests
         await cancel.CancelAsync();
 
         await Should.ThrowAsync<OperationCanceledException>(call);
-        await stopped.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await stopped.Task.WaitAsync(TimeSpan.FromMinutes(2));
         runtime.Statistics.Cancelled.ShouldBe(1);
     }
 
@@ -192,7 +192,7 @@ public class HttpRuntimeTests
 
         fault.Code.ShouldBe(SidecarErrors.Deadline);
         fault.Retryable.ShouldBeFalse();
-        await stopped.Task.WaitAsync(TimeSpan.FromSeconds(20));
+        await stopped.Task.WaitAsync(TimeSpan.FromMinutes(2));
         (await runtime.LiveAsync(CancellationToken.None)).ShouldBeTrue();
     }
 

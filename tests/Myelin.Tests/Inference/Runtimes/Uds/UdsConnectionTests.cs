@@ -25,9 +25,9 @@ public sealed class UdsConnectionTests
         using (var x = connection.Open("hang").Rent("x", ElementType.UInt8, 100_000))
         {
             var call = connection.Open("hang").InferAsync([x], cancel.Token).AsTask();
-            await Task.Delay(300, Token); // it computes: a call that waits for its turn would end at once
+            await Wait.UntilAsync(() => sidecar.Listener.Sessions.Single().Running == 1, "it computes: a call that waits for its turn would end at once");
             await cancel.CancelAsync();
-            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromSeconds(10), Token));
+            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
         }
 
         connection.Arena!.Places.ShouldBe(1, "the sidecar may still read it");
@@ -55,7 +55,7 @@ public sealed class UdsConnectionTests
         await using var sidecar = await InProcessSidecar.StartAsync();
         await using var connection = await sidecar.ConnectAsync(options => options with { CallTimeout = TimeSpan.FromMilliseconds(100), HangGrace = TimeSpan.FromMilliseconds(200) });
 
-        var fault = await Should.ThrowAsync<RuntimeException>(connection.Open("hang").InferAsync([], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(20), Token));
+        var fault = await Should.ThrowAsync<RuntimeException>(connection.Open("hang").InferAsync([], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token));
 
         fault.Code.ShouldBe(SidecarErrors.Deadline);
         (await connection.Lost).Ending.ShouldBe(UdsEnding.Hung);
@@ -67,7 +67,7 @@ public sealed class UdsConnectionTests
         var folder = Directory.CreateTempSubdirectory("myelin-test-");
         var socket = Path.Combine(folder.FullName, "s.sock");
         await using var process = SidecarProcess.DotNet("unix:" + socket);
-        var options = new UdsOptions { SocketPath = socket, PingInterval = TimeSpan.FromMilliseconds(100), PingTimeout = TimeSpan.FromSeconds(2), ConnectTimeout = TimeSpan.FromSeconds(30) };
+        var options = new UdsOptions { SocketPath = socket, PingInterval = TimeSpan.FromMilliseconds(100), PingTimeout = TimeSpan.FromSeconds(5), ConnectTimeout = TimeSpan.FromSeconds(30) };
         await using var connection = await UdsConnection.ConnectAsync(options, null, Token);
         using var minute = Tensors.Int64("ms", 60_000);
         var call = connection.Open("sleep").InferAsync([minute], Token).AsTask();
@@ -76,7 +76,7 @@ public sealed class UdsConnectionTests
 
         process.Freeze();
 
-        (await Should.ThrowAsync<RuntimeException>(call.WaitAsync(TimeSpan.FromSeconds(20), Token))).Retryable.ShouldBeTrue();
+        (await Should.ThrowAsync<RuntimeException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token))).Retryable.ShouldBeTrue();
         (await connection.Lost).Ending.ShouldBe(UdsEnding.NoPong);
         folder.Delete(recursive: true);
     }
@@ -147,7 +147,7 @@ public sealed class UdsConnectionTests
             var call = identity.InferAsync([large], cancel.Token).AsTask();
             await cancel.CancelAsync();
 
-            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromSeconds(10), Token));
+            await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
             using var outputs = await identity.InferAsync([next], Token);
             Tensors.ShouldEqual(outputs.Single(), next);
         }
@@ -231,17 +231,19 @@ public sealed class UdsConnectionTests
     {
         await using var sidecar = await InProcessSidecar.StartAsync();
         var connection = await sidecar.ConnectAsync();
-        using var moment = Tensors.Int64("ms", 300);
-        var running = connection.Open("sleep").InferAsync([moment], Token).AsTask();
-        await Wait.UntilAsync(() => sidecar.Listener.Sessions.Single().Running == 1);
+        using var moment = Tensors.Int64("ms", 700);
+        using var gate = new Gate();
+        var running = connection.Open("sleep").InferAsync(gate.Inputs, Token).AsTask();
+        await gate.BegunAsync();
 
         var draining = sidecar.Listener.DrainAsync(Token).AsTask();
         await Wait.UntilAsync(() => connection.IsDraining);
         (await Should.ThrowAsync<RuntimeException>(async () => await connection.Open("sleep").InferAsync([moment], Token))).Code.ShouldBe(SidecarErrors.Draining);
+        gate.Open();
 
         using (var outputs = await running)
         {
-            outputs.Single().As<long>()[0].ShouldBe(300);
+            outputs.Single().As<long>()[0].ShouldBe(700);
         }
 
         (await connection.Lost).Ending.ShouldBe(UdsEnding.Drained);
@@ -271,7 +273,7 @@ public sealed class UdsConnectionTests
             for (var round = 0; round < 50; round++)
             {
                 using var x = Tensors.Filled(identity.Rent("x", ElementType.UInt8, 1 + (round * 2000)), round);
-                using var outputs = await identity.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromSeconds(10), Token);
+                using var outputs = await identity.InferAsync([x], Token).AsTask().WaitAsync(TimeSpan.FromMinutes(2), Token);
                 Tensors.ShouldEqual(outputs.Single(), x);
             }
 

@@ -114,12 +114,12 @@ public sealed class UdsFuzzTests
             sidecar.ReachesEnd(Frames, out var frames).ShouldBeTrue($"seed {seed}: the worker neither answers nor closes");
             reached += frames;
 
-            await connection.Lost.WaitAsync(TimeSpan.FromSeconds(20), Token);
+            await connection.Lost.WaitAsync(TimeSpan.FromMinutes(2), Token);
             foreach (var call in calls)
             {
                 try
                 {
-                    (await call.WaitAsync(TimeSpan.FromSeconds(20), Token)).Dispose(); // a sound RESULT may have been among them
+                    (await call.WaitAsync(TimeSpan.FromMinutes(2), Token)).Dispose(); // a sound RESULT may have been among them
                 }
                 catch (RuntimeException)
                 {

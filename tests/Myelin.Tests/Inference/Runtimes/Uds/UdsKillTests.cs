@@ -49,10 +49,10 @@ public sealed class UdsKillTests : IDisposable
         };
         try
         {
-            await using var connection = await UdsConnection.ConnectAsync(options, null, Token).WaitAsync(TimeSpan.FromSeconds(30), Token);
+            await using var connection = await UdsConnection.ConnectAsync(options, null, Token).WaitAsync(TimeSpan.FromMinutes(2), Token);
             try
             {
-                await CallAsync(connection).WaitAsync(TimeSpan.FromSeconds(30), Token);
+                await CallAsync(connection).WaitAsync(TimeSpan.FromMinutes(2), Token);
             }
             finally
             {

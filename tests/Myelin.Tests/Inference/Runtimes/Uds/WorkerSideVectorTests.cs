@@ -92,7 +92,7 @@ public sealed class WorkerSideVectorTests : IDisposable
         {
             SidecarError.Read(sidecar.ReadUntil(FrameType.Error, 0).ShouldNotBeNull("an ERROR").Payload).Code.ShouldBe(vector.Error);
             sidecar.ReachesEnd().ShouldBeTrue("the connection is closed");
-            (await connection.Lost.WaitAsync(TimeSpan.FromSeconds(10))).Ending.ShouldBe(UdsEnding.BadFrame);
+            (await connection.Lost.WaitAsync(TimeSpan.FromMinutes(2))).Ending.ShouldBe(UdsEnding.BadFrame);
             foreach (var call in calls.Values.Where(call => !call.IsCompletedSuccessfully))
             {
                 (await Should.ThrowAsync<RuntimeException>(call)).Retryable.ShouldBeTrue();
@@ -103,7 +103,7 @@ public sealed class WorkerSideVectorTests : IDisposable
 
         if (vector.Frames.Any(frame => (string)frame!["type"]! == "ERROR" && (ulong)frame["call"]! == 0))
         {
-            await connection.Lost.WaitAsync(TimeSpan.FromSeconds(10));
+            await connection.Lost.WaitAsync(TimeSpan.FromMinutes(2));
             return;
         }
 
