@@ -26,7 +26,7 @@ public static class ConformanceModels
         new TestModel("fail", (call, _) => throw new RuntimeException(Text(call.Inputs["message"]), retryable: false)),
         new TestModel("progress", (call, _) => new(Progress(call))) { Reports = true },
         new TestModel("crash", (_, _) => { Environment.Exit(7); return default; }),
-        new TestModel("hang", async (_, _) => { await Task.Delay(Timeout.Infinite, CancellationToken.None); return null!; }),
+        new TestModel("hang", async (call, _) => { await BegunAsync(call); await Task.Delay(Timeout.Infinite, CancellationToken.None); return null!; }),
         new TestModel("big", (call, _) => new(Big(call))),
     ];
 
@@ -58,10 +58,9 @@ public static class ConformanceModels
     private static async ValueTask<TensorSet> SleepAsync(SidecarCall call, CancellationToken cancellationToken)
     {
         var milliseconds = Number(call.Inputs["ms"]);
-        if (call.Inputs.FirstOrDefault(input => input.Name == "gate") is { } gate)
+        if (await BegunAsync(call) is { } gate)
         {
-            await File.WriteAllTextAsync(Text(gate) + ".begun", "", cancellationToken);
-            while (!File.Exists(Text(gate)))
+            while (!File.Exists(gate))
             {
                 await Task.Delay(5, cancellationToken);
             }
@@ -71,6 +70,18 @@ public static class ConformanceModels
 
         await Task.Delay(TimeSpan.FromMilliseconds(milliseconds), cancellationToken);
         return Numbers("ms", milliseconds);
+    }
+
+    /// <summary>Says that it computes; null without a <c>gate</c>.</summary>
+    private static async Task<string?> BegunAsync(SidecarCall call)
+    {
+        var gate = call.Inputs.FirstOrDefault(input => input.Name == "gate") is { } tensor ? Text(tensor) : null;
+        if (gate is not null)
+        {
+            await File.WriteAllTextAsync(gate + ".begun", "");
+        }
+
+        return gate;
     }
 
     private static TensorSet Progress(SidecarCall call)

@@ -24,8 +24,9 @@ public sealed class UdsConnectionTests
         using var cancel = new CancellationTokenSource();
         using (var x = connection.Open("hang").Rent("x", ElementType.UInt8, 100_000))
         {
-            var call = connection.Open("hang").InferAsync([x], cancel.Token).AsTask();
-            await Wait.UntilAsync(() => sidecar.Listener.Sessions.Single().Running == 1, "it computes: a call that waits for its turn would end at once");
+            using var gate = new Gate();
+            var call = connection.Open("hang").InferAsync([x, .. gate.Inputs], cancel.Token).AsTask();
+            await gate.BegunAsync(); // a call that waits for its turn would end at once
             await cancel.CancelAsync();
             await Should.ThrowAsync<OperationCanceledException>(call.WaitAsync(TimeSpan.FromMinutes(2), Token));
         }
