@@ -88,8 +88,9 @@ internal sealed class FolderArtifacts : IArtifacts
             {
                 // Nothing there is what was asked for.
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (Exception e)
             {
+                // Whatever it is: a path that is too long is an ArgumentException.
                 kept.Add((job, e));
             }
         }

@@ -11,6 +11,6 @@ internal interface IInstallationStore
 {
     ValueTask<Installation> ReadAsync(CancellationToken cancellationToken);
 
-    /// <summary>Stores a new generation; false where another process coordinates by now.</summary>
+    /// <summary>Stores a new generation, the newest again changing nothing; false where another process coordinates by now.</summary>
     ValueTask<bool> AdvanceAsync(string generation, CancellationToken cancellationToken);
 }

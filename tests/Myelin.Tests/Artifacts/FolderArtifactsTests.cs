@@ -44,5 +44,32 @@ public sealed class FolderArtifactsTests : ArtifactsConformance, IDisposable
         (await Artifacts.ListJobsAsync(Token).ToListAsync(Token)).ShouldBe(["01jobaa"]);
     }
 
+    /// <summary>Below it a path is longer than the 4,096 bytes of the system: no matter of rights, nor of a mount.</summary>
+    [Fact]
+    public async Task Delete_OneWhosePathsAreTooLong_TakesTheOthersAndSaysWhich()
+    {
+        string[] jobs = ["01jobaa", "01jobbb", "01jobcc"];
+        foreach (var job in jobs)
+        {
+            await Artifacts.PutAsync(job, "ab", "t/t", new MemoryStream([1]), Token);
+        }
+
+        var deep = Path.Combine([.. Enumerable.Repeat(new string('d', 200), 12)]);
+        var (aside, inside) = (_folder.Combine("aside"), _folder.Combine("aa", "01jobaa", deep));
+        Directory.CreateDirectory(Path.Combine(aside, deep));
+        Directory.CreateDirectory(inside);
+        Directory.Move(aside, Path.Combine(inside, "aside"));
+        try
+        {
+            var kept = await Should.ThrowAsync<ArtifactsUndeletableException>(Artifacts.DeleteAsync(jobs, Token).AsTask());
+            kept.Message.ShouldContain("01jobaa");
+            (await Artifacts.ListJobsAsync(Token).ToListAsync(Token)).ShouldBe(["01jobaa"]);
+        }
+        finally
+        {
+            Directory.Move(Path.Combine(inside, "aside"), aside);
+        }
+    }
+
     public void Dispose() => _folder.Dispose();
 }

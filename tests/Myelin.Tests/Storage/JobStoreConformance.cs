@@ -547,6 +547,7 @@ public abstract class JobStoreConformance : IAsyncLifetime
         var id = (await Installations.ReadAsync(Token)).Id;
         (await Installations.AdvanceAsync("first", Token)).ShouldBeTrue();
         (await Installations.AdvanceAsync("second", Token)).ShouldBeTrue();
+        (await Installations.AdvanceAsync("second", Token)).ShouldBeTrue("again is the same");
 
         var read = await Installations.ReadAsync(Token);
 

@@ -1,9 +1,12 @@
 using System.Collections.Concurrent;
 using Myelin.Protocol;
+using Myelin.Server.Artifacts;
 using Myelin.Server.Jobs;
 using Myelin.Server.Jobs.Store;
 using Myelin.Server.Jobs.Store.Postgres;
+using Myelin.Server.Jobs.Upkeep;
 using Myelin.Server.Storage;
+using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;
@@ -245,6 +248,27 @@ public sealed class PostgresSharingTests : IAsyncLifetime
         var taken = await Task.WhenAll(Enumerable.Range(0, 12).Select(i => _stores[i % 3].TakeDueAsync(Now, Now.AddMinutes(1), WebhookTurn.Of(10), Token).AsTask()));
 
         taken.Sum(t => t.Due.Length).ShouldBe(1);
+    }
+
+    /// <summary>Also where it would only make up for a mark that was not written.</summary>
+    [Fact]
+    public async Task Ownership_OfACoordinatorThatIsHistory_LeavesTheMark()
+    {
+        using var folder = new TemporaryFolder();
+        var artifacts = new FolderArtifacts(folder.Path);
+        var store = _stores[0];
+        var installations = new PostgresInstallationStore(store.Pool, store.Coordinator);
+        var ownership = new BlobOwnership(installations, store, artifacts, TimeProvider.System);
+        (await store.Coordinator.HoldAsync(Token)).ShouldBe(CoordinatorHold.Taken);
+        (await ownership.TakeAsync(Token)).Ownership.ShouldBe(Ownership.Own);
+        (await installations.AdvanceAsync("not written into the mark", Token)).ShouldBeTrue();
+        var mark = await artifacts.ReadMarkAsync(Token);
+        await store.Coordinator.ReleaseAsync(Token);
+        (await _stores[1].Coordinator.HoldAsync(Token)).ShouldBe(CoordinatorHold.Taken);
+
+        (await ownership.TakeAsync(Token)).Ownership.ShouldBe(Ownership.Superseded);
+
+        (await artifacts.ReadMarkAsync(Token)).ShouldBe(mark);
     }
 
     [Fact]

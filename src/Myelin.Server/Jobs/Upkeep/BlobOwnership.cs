@@ -44,15 +44,12 @@ internal sealed class BlobOwnership(IInstallationStore installations, IJobStore 
         }
 
         // The database first: a mark that it does not know would mean that it was restored. Where the mark of the last time
-        // was not written it is made up for, and the database stays: it remembers no more than two.
-        var generation = own.Generation;
-        if (generation is null || marked is null || marked == generation)
+        // was not written it is made up for, and the database, asked for the same again, stays: it remembers no more than two.
+        var generation = own.Generation is { } present && marked is not null && marked != present
+            ? present : Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+        if (!await installations.AdvanceAsync(generation, cancellationToken))
         {
-            generation = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-            if (!await installations.AdvanceAsync(generation, cancellationToken))
-            {
-                return (Ownership.Superseded, own.Id);
-            }
+            return (Ownership.Superseded, own.Id);
         }
 
         await artifacts.WriteMarkAsync($"{own.Id} {generation}\n{Note}\n", cancellationToken);

@@ -15,7 +15,7 @@ internal sealed class PostgresInstallationStore(PostgresPool pool, PostgresCoord
         return rows[0];
     }
 
-    /// <summary>Again is the same: a repeat after a lost answer moves nothing on.</summary>
+    /// <inheritdoc/>
     public async ValueTask<bool> AdvanceAsync(string generation, CancellationToken cancellationToken) => await pool.ExecuteAsync(
         Repeat.Harmless,
         $"""

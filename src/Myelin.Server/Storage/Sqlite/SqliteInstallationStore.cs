@@ -14,7 +14,7 @@ internal sealed class SqliteInstallationStore(SqliteDatabase database) : IInstal
     public async ValueTask<bool> AdvanceAsync(string generation, CancellationToken cancellationToken) => await database.WriteAsync(
         session =>
         {
-            using var update = session.Prepare("UPDATE installation SET previous = generation, generation = ?1");
+            using var update = session.Prepare("UPDATE installation SET previous = CASE WHEN generation = ?1 THEN previous ELSE generation END, generation = ?1");
             update.Bind(1, generation);
             return update.Run() == 1;
         },
