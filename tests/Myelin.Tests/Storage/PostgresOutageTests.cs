@@ -187,6 +187,21 @@ public sealed class PostgresOutageTests(PostgresOutageTests.OwnServer own) : ICl
         time.IsBroken = false;
     }
 
+    /// <summary>The first try was cut off, the second is refused: whoever asked must not take it for certain that nothing was stored.</summary>
+    [Fact]
+    public async Task Write_RefusedAfterAnAnswerWasLost_MayHaveBeenStored()
+    {
+        var database = await PostgresDatabase.CreateAsync(Token);
+        await using var store = await database.OpenAsync(TimeProvider.System);
+        await using var held = await HoldJobsAsync(database);
+        var insert = store.InsertAsync(NewJob(), [], NoLimit, Token).AsTask();
+        await Wait.UntilAsync(() => WaitingAsync(database));
+
+        await EndWaitingAsync(database);
+
+        (await Should.ThrowAsync<StorageUnavailableException>(insert)).Message.ShouldContain("lock timeout");
+    }
+
     /// <summary>The call gave up before it heard; whoever tries again with the same token gets the answer.</summary>
     [Fact]
     public async Task Apply_AnswerLostAndGivenUp_IsKnownAtTheNextTry()

@@ -1,3 +1,4 @@
+using Myelin.Server.Storage;
 using Npgsql;
 
 namespace Myelin.Server.Jobs.Store.Postgres;
@@ -42,7 +43,9 @@ internal abstract class PostgresWrite<T>(PostgresStatement statement, string job
 
     public override void Complete() => _completion.SetResult(Result);
 
-    public override void Fail(Exception fault) => _completion.TrySetException(fault);
+    /// <summary>Whatever became of the last try: an earlier one whose answer was lost may have stored it.</summary>
+    public override void Fail(Exception fault) => _completion.TrySetException(
+        Repeated && fault is not StorageUnavailableException ? new StorageUnavailableException($"it may have been stored by an earlier try: {fault.Message}", fault) : fault);
 
     protected override bool Cancel(CancellationToken token) => _completion.TrySetCanceled(token);
 }

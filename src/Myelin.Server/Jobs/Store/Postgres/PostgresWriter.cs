@@ -138,7 +138,7 @@ internal sealed partial class PostgresWriter : IAsyncDisposable
 
             // The batch under way, and what was sent before: perhaps stored. The rest never left this process.
             writes.ForEach(write => write.Fail(new StorageUnavailableException(UnderWay)));
-            _carried.ForEach(write => write.Fail(write.Repeated ? new StorageUnavailableException(UnderWay) : new StorageClosedException()));
+            _carried.ForEach(write => write.Fail(new StorageClosedException()));
         }
     }
 
