@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Globalization;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Testing;
 
 namespace Myelin.Benchmarks;

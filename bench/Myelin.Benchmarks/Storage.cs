@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Myelin.Server.Jobs.Store.Sqlite;
+using Myelin.Jobs.Store.Sqlite;
 
 namespace Myelin.Benchmarks;
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 
 namespace Myelin.Benchmarks;
 

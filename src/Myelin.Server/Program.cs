@@ -1,7 +1,7 @@
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
 using Myelin.Server;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 
 if (args is ["--help" or "-h" or "help", ..] || args.Contains("--help"))
 {

@@ -1,8 +1,8 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Jobs.Store.Postgres;
 using Npgsql;
 
 namespace Myelin.Testing;

@@ -2,8 +2,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Myelin.Hosting.Configuration;
 using Myelin.Server;
-using Myelin.Server.Configuration;
 
 namespace Myelin.Testing;
 

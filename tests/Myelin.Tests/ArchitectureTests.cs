@@ -16,8 +16,14 @@ public sealed partial class ArchitectureTests
         ["Myelin.Cli"] = ["Myelin.Client"],
         ["Myelin.Inference"] = ["Myelin.Protocol"],
         ["Myelin.Sidecar"] = ["Myelin.Protocol", "Myelin.Inference"],
-        ["Myelin.Server"] = ["Myelin.Inference"],
+        ["Myelin.Hosting"] = ["Myelin.Inference"],
+        ["Myelin.Serving"] = ["Myelin.Hosting", "Myelin.Inference"],
+        ["Myelin.Jobs"] = ["Myelin.Serving"],
+        ["Myelin.Server"] = ["Myelin.Jobs"],
     };
+
+    /// <summary>Executables and what only they are made of.</summary>
+    private static readonly string[] s_programs = ["Myelin.Hosting", "Myelin.Serving", "Myelin.Jobs", "Myelin.Server", "Myelin.Cli"];
 
     private static IEnumerable<string> Sources => Directory
         .EnumerateFiles(Path.Combine(Shared.Root, "src"), "*.cs", SearchOption.AllDirectories)
@@ -39,12 +45,12 @@ public sealed partial class ArchitectureTests
 
     /// <summary>What would close no cycle, of which <see cref="FolderGraphTests"/> finds all, and points up nevertheless.</summary>
     [Theory]
-    [InlineData("Artifacts", "Storage|Bus")]
-    [InlineData("Models", "Accounts")]
+    [InlineData("Myelin.Hosting/Artifacts", "Storage|Bus")]
+    [InlineData("Myelin.Serving/Models", "Accounts")]
     public void ServerFolder_Namespaces_DoNotPointUp(string folder, string forbidden)
     {
-        var pattern = new Regex($@"using Myelin\.Server\.({forbidden})\b");
-        foreach (var file in Sources.Where(f => f.Contains($"Myelin.Server/{folder}/", StringComparison.Ordinal)))
+        var pattern = new Regex($@"using Myelin\.Hosting\.({forbidden})\b");
+        foreach (var file in Sources.Where(f => f.Contains($"{folder}/", StringComparison.Ordinal)))
         {
             pattern.IsMatch(File.ReadAllText(file)).ShouldBeFalse(file);
         }
@@ -54,7 +60,7 @@ public sealed partial class ArchitectureTests
     [Fact]
     public void Sources_Runtimes_AreKnownOnlyToWhoMakesThem()
     {
-        string[] makers = ["Myelin.Inference/Runtimes/", "Myelin.Inference/Tasks/TaskLoader.cs", "Myelin.Server/Models/", "Myelin.Server/Configuration/", "Myelin.Sidecar/",
+        string[] makers = ["Myelin.Inference/Runtimes/", "Myelin.Inference/Tasks/TaskLoader.cs", "Myelin.Serving/Models/", "Myelin.Hosting/Configuration/", "Myelin.Sidecar/",
             "Myelin.Server/MyelinServer.cs"];
         var transports = new Regex(@"Myelin\.Inference\.Runtimes\.(Onnx|Uds|Http|Sidecars)\b|\b(OnnxSession|UdsRuntime|HttpRuntime|SidecarRuntime|SidecarSupervisor)\b");
         var knowing = Sources.Where(f => f.Contains("/src/Myelin.", StringComparison.Ordinal) && !makers.Any(m => f.Contains("/src/" + m, StringComparison.Ordinal)))
@@ -100,7 +106,7 @@ public sealed partial class ArchitectureTests
     /// <summary>One rule for it: libraries always (CA2007 is an error there), programs, which have no context to resume on, never.</summary>
     [Fact]
     public void Programs_ConfigureAwait_IsNotSaid() =>
-        Sources.Where(f => f.Contains("/Myelin.Server/", StringComparison.Ordinal) || f.Contains("/Myelin.Cli/", StringComparison.Ordinal))
+        Sources.Where(f => s_programs.Any(p => f.Contains($"/{p}/", StringComparison.Ordinal)))
             .Where(f => File.ReadAllText(f).Contains("ConfigureAwait(false)", StringComparison.Ordinal))
             .ShouldBeEmpty();
 
@@ -118,12 +124,11 @@ public sealed partial class ArchitectureTests
     public void EndpointsAndTasks_EveryServerCapability_HasAnInternalsNote()
     {
         var notes = Directory.EnumerateFiles(Path.Combine(Shared.Root, "docs", "internals"), "*.md").Select(f => Path.GetFileNameWithoutExtension(f)!).ToHashSet();
-        foreach (var folder in Directory.EnumerateDirectories(Path.Combine(Shared.Root, "src", "Myelin.Server")).Select(f => Path.GetFileName(f)!))
+        string[] folders = ["Jobs", "Models", "OpenTopics", "Webhooks", "Workers",
+            .. new[] { "Myelin.Hosting", "Myelin.Server" }.SelectMany(p => Directory.EnumerateDirectories(Path.Combine(Shared.Root, "src", p))).Select(f => Path.GetFileName(f)!)];
+        foreach (var folder in folders.Except(["bin", "obj", "wwwroot", "Properties"]))
         {
-            if (folder is not ("bin" or "obj" or "wwwroot" or "Properties"))
-            {
-                notes.ShouldContain(folder.ToLowerInvariant(), $"docs/internals/{folder.ToLowerInvariant()}.md tells the flow, owner and guarantees");
-            }
+            notes.ShouldContain(folder.ToLowerInvariant(), $"docs/internals/{folder.ToLowerInvariant()}.md tells the flow, owner and guarantees");
         }
     }
 

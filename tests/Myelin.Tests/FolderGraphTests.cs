@@ -22,7 +22,7 @@ public sealed class FolderGraphTests
     public void OnCycles_TriangleWithATail_IsTheTriangle() =>
         OnCycles([("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("e", "a")]).ShouldBe([("a", "b"), ("b", "c"), ("c", "a")], ignoreOrder: true);
 
-    private static IEnumerable<Assembly> Projects => [typeof(global::Myelin.Protocol.Job).Assembly, typeof(global::Myelin.Client.MyelinClient).Assembly, typeof(global::Myelin.Cli.CommandLine).Assembly, typeof(global::Myelin.Inference.Tasks.ITask).Assembly, typeof(global::Myelin.Server.MyelinServer).Assembly, typeof(global::Myelin.Sidecar.SidecarHost).Assembly];
+    private static IEnumerable<Assembly> Projects => [typeof(global::Myelin.Protocol.Job).Assembly, typeof(global::Myelin.Client.MyelinClient).Assembly, typeof(global::Myelin.Cli.CommandLine).Assembly, typeof(global::Myelin.Inference.Tasks.ITask).Assembly, typeof(global::Myelin.Hosting.Configuration.MyelinOptions).Assembly, typeof(global::Myelin.Serving.Models.ModelRepository).Assembly, typeof(global::Myelin.Jobs.JobService).Assembly, typeof(global::Myelin.Server.MyelinServer).Assembly, typeof(global::Myelin.Sidecar.SidecarHost).Assembly];
 
     /// <summary>`Folder → Folder`, both directly below the same folder, each leading back to the other.</summary>
     private static IEnumerable<string> CyclesOf(Assembly project)

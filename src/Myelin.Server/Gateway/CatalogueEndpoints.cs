@@ -1,10 +1,10 @@
 using System.Text.Json;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Myelin.Server.Accounts;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Models.Catalogue;
-using Myelin.Server.Web;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
+using Myelin.Jobs;
+using Myelin.Serving.Models;
+using Myelin.Serving.Models.Catalogue;
 
 namespace Myelin.Server.Gateway;
 

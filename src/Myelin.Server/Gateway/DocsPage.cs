@@ -1,8 +1,8 @@
 using System.IO.Compression;
 using System.Reflection;
 using Microsoft.Net.Http.Headers;
-using Myelin.Server.Accounts;
-using Myelin.Server.Web;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
 using Scalar.AspNetCore;
 
 namespace Myelin.Server.Gateway;

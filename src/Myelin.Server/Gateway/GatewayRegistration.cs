@@ -2,13 +2,13 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Health;
-using Myelin.Server.Jobs;
-using Myelin.Server.Telemetry;
-using Myelin.Server.Web;
-using Myelin.Server.Webhooks;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Health;
+using Myelin.Hosting.Telemetry;
+using Myelin.Hosting.Web;
+using Myelin.Jobs;
+using Myelin.Jobs.Webhooks;
 
 namespace Myelin.Server.Gateway;
 

@@ -1,10 +1,10 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Web;
 using Myelin.Inference.Models;
-using Myelin.Server.Accounts;
-using Myelin.Server.Bus;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Web;
+using Myelin.Jobs;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Gateway;
 

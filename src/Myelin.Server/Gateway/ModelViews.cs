@@ -1,7 +1,7 @@
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Storage;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Storage;
+using Myelin.Jobs;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Gateway;
 

@@ -1,8 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Microsoft.OpenApi;
-using Myelin.Server.Accounts;
-using Myelin.Server.Web;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
 
 namespace Myelin.Server.Gateway;
 

@@ -1,8 +1,8 @@
 using System.Collections.Frozen;
 using System.Net;
 using Microsoft.Extensions.Primitives;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
 
 namespace Myelin.Server.Gateway;
 

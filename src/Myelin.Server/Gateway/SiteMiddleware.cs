@@ -1,5 +1,5 @@
-using Myelin.Server.Accounts;
-using Myelin.Server.Web;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
 
 namespace Myelin.Server.Gateway;
 

@@ -1,7 +1,7 @@
-using Myelin.Server.Accounts;
-using Myelin.Server.Health;
-using Myelin.Server.Telemetry;
-using Myelin.Server.Web;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Health;
+using Myelin.Hosting.Telemetry;
+using Myelin.Hosting.Web;
 
 namespace Myelin.Server.Gateway;
 

@@ -1,10 +1,10 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Myelin.Hosting.Accounts;
 using Myelin.Inference.Tasks.Generation;
-using Myelin.Server.Accounts;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 
 namespace Myelin.Server.Images;
 

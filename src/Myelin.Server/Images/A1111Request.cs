@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Myelin.Server.Jobs;
+using Myelin.Jobs;
 
 namespace Myelin.Server.Images;
 

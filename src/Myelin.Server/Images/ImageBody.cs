@@ -1,6 +1,5 @@
 using System.Text.Json;
-using Myelin.Server.Jobs;
-using Myelin.Server.Web;
+using Myelin.Hosting.Web;
 
 namespace Myelin.Server.Images;
 

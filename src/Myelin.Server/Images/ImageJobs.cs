@@ -1,14 +1,14 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
 using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
-using Myelin.Server.Accounts;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Web;
+using Myelin.Jobs;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Images;
 

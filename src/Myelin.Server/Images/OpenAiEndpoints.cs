@@ -1,11 +1,11 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Web;
 using Myelin.Inference.Imaging;
-using Myelin.Server.Accounts;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Web;
+using Myelin.Jobs;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Images;
 

@@ -1,5 +1,5 @@
 using System.Text.Json.Nodes;
-using Myelin.Server.Web;
+using Myelin.Hosting.Web;
 
 namespace Myelin.Server.Images;
 

@@ -1,8 +1,8 @@
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Health;
 using Myelin.Inference.Models;
-using Myelin.Server.Accounts;
-using Myelin.Server.Health;
 using Myelin.Server.Inference.Calls;
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Inference;
 

@@ -1,13 +1,13 @@
 using System.Globalization;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Web;
 using Myelin.Inference;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Runtimes.Oip;
 using Myelin.Inference.Tasks.Tensors;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Workers;
+using Myelin.Serving.Admission;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Inference;
 

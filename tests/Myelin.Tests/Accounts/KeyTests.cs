@@ -1,11 +1,11 @@
 using System.Net;
 using System.Net.Http.Json;
 using Microsoft.Extensions.DependencyInjection;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
 using Myelin.Tests.Inference.Sidecars;

@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using Myelin.Server.Artifacts;
+using Myelin.Hosting.Artifacts;
 using Shouldly;
 using Xunit;
 

@@ -1,4 +1,4 @@
-using Myelin.Server.Artifacts;
+using Myelin.Hosting.Artifacts;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using Myelin.Server.Bus;
+using Myelin.Hosting.Bus;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging.Abstractions;
-using Myelin.Server.Bus;
+using Myelin.Hosting.Bus;
 using Shouldly;
 using Xunit;
 

@@ -1,7 +1,7 @@
 using System.Runtime.Versioning;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Webhooks;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs.Webhooks;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
 using Shouldly;

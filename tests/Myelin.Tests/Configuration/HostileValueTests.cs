@@ -1,7 +1,7 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Myelin.Hosting.Configuration;
 using Myelin.Server;
-using Myelin.Server.Configuration;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

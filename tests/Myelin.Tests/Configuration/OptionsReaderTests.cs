@@ -1,4 +1,4 @@
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Configuration;
 using Shouldly;
 using Xunit;
 

@@ -1,6 +1,6 @@
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Workers.Registry;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
+using Myelin.Serving.Registry;
 using Shouldly;
 using Xunit;
 

@@ -1,4 +1,6 @@
 using System.Reflection;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Storage.Postgres;
 using Myelin.Inference;
 using Myelin.Inference.Imaging;
 using Myelin.Inference.Models;
@@ -13,8 +15,6 @@ using Myelin.Inference.Tasks.Generation.Pipeline;
 using Myelin.Inference.Tasks.ImageToImage;
 using Myelin.Inference.Tasks.Images;
 using Myelin.Inference.Tasks.Text;
-using Myelin.Server.Configuration;
-using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -24,7 +24,8 @@ namespace Myelin.Tests.Configuration;
 /// <summary>What is accepted is used: every setting of the server and every key of model.yaml is read by something.</summary>
 public sealed class UsedSettingsTests
 {
-    private static readonly Lazy<HashSet<MethodBase>> s_read = new(() => PropertyReads.In(typeof(MyelinOptions).Assembly, typeof(ModelFolder).Assembly));
+    private static readonly Lazy<HashSet<MethodBase>> s_read = new(() => PropertyReads.In(
+        typeof(MyelinOptions).Assembly, typeof(global::Myelin.Serving.Models.ModelRepository).Assembly, typeof(global::Myelin.Jobs.JobService).Assembly, typeof(global::Myelin.Server.MyelinServer).Assembly, typeof(ModelFolder).Assembly));
 
     /// <summary>Keys of model.yaml by task, with what becomes of each; a new key needs its line here, and its reader.</summary>
     private static readonly (string Tasks, string Key, Type Owner, string Property)[] s_keys =

@@ -2,8 +2,8 @@ using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
 using Myelin.Inference.Tasks;
-using Myelin.Server.Models;
-using Myelin.Server.Workers;
+using Myelin.Serving.Admission;
+using Myelin.Serving.Models;
 
 namespace Myelin.Tests.Gateway;
 

@@ -1,4 +1,4 @@
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Configuration;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

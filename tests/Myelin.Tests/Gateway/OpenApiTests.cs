@@ -2,7 +2,7 @@ using System.IO.Compression;
 using System.Net;
 using System.Text.Json;
 using Microsoft.AspNetCore.Routing;
-using Myelin.Server.Web;
+using Myelin.Hosting.Web;
 using Shouldly;
 using Xunit;
 

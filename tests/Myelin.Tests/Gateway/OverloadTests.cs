@@ -1,8 +1,8 @@
 using System.Collections.Concurrent;
 using System.Net;
+using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
 using Shouldly;

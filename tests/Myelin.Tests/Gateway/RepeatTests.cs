@@ -1,9 +1,9 @@
 using System.Net;
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Sqlite;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

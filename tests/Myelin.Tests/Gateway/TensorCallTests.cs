@@ -3,7 +3,7 @@ using System.Net;
 using System.Text;
 using System.Text.Json;
 using Myelin.Inference.Tasks;
-using Myelin.Server.Workers;
+using Myelin.Serving.Admission;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,8 +1,8 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
-using Myelin.Server.Health;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Health;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,11 +1,11 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Myelin.Server.Configuration;
-using Myelin.Server.Health;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Health;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Jobs.Store;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;

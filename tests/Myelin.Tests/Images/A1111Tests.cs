@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
 using Myelin.Inference.Imaging;
-using Myelin.Server.Jobs;
+using Myelin.Jobs;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

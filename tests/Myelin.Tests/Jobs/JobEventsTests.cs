@@ -1,8 +1,8 @@
 using System.Diagnostics.Metrics;
+using Myelin.Hosting.Telemetry;
 using Myelin.Inference.Tasks;
+using Myelin.Jobs;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;

@@ -1,9 +1,9 @@
 using System.Text;
+using Myelin.Hosting.Artifacts;
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Artifacts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;

@@ -1,5 +1,4 @@
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Upkeep;
+using Myelin.Hosting.Work;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,11 +1,11 @@
 using System.Collections.Concurrent;
+using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
 using Myelin.Protocol;
-using Myelin.Server.Accounts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;
@@ -110,7 +110,7 @@ public sealed class SharedStorageTests : IDisposable
         await using var asks = await JobsHost.StartAsync(options, [], worker: false);
         foreach (var host in new[] { runs, asks })
         {
-            await Wait.UntilAsync(() => host.Get<Server.Bus.Postgres.PostgresBus>().IsListening);
+            await Wait.UntilAsync(() => host.Get<Myelin.Hosting.Bus.Postgres.PostgresBus>().IsListening);
         }
 
         var job = await asks.SubmitAsync("m");

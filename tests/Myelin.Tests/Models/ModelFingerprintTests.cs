@@ -1,4 +1,4 @@
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 using Shouldly;
 using Xunit;
 

@@ -1,11 +1,11 @@
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Hosting.Configuration;
 using Myelin.Inference.Models;
 using Myelin.Inference.Runtimes.Sidecars;
 using Myelin.Inference.Tasks;
-using Myelin.Server.Configuration;
-using Myelin.Server.Models;
-using Myelin.Server.Models.Catalogue;
+using Myelin.Serving.Models;
+using Myelin.Serving.Models.Catalogue;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

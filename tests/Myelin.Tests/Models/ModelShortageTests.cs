@@ -1,4 +1,4 @@
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,8 +1,8 @@
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

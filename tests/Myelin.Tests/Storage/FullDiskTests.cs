@@ -1,6 +1,6 @@
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Sqlite;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,10 +1,10 @@
 using System.Text.Json;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Jobs.Store.Sqlite;
-using Myelin.Server.Storage.Postgres;
-using Myelin.Server.Storage.Sqlite;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

@@ -1,5 +1,5 @@
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store;
 
 namespace Myelin.Tests.Storage;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,8 +1,9 @@
+using Myelin.Hosting.Work;
 using System.Text;
+using Myelin.Hosting.Storage;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Storage;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,7 +1,7 @@
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

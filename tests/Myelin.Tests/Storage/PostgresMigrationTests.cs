@@ -1,5 +1,5 @@
 using System.Diagnostics;
-using Myelin.Server.Storage;
+using Myelin.Hosting.Storage;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

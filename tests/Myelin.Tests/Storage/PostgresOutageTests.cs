@@ -1,11 +1,11 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Postgres;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

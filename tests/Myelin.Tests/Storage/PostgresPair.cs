@@ -1,8 +1,9 @@
+using Myelin.Hosting.Work;
 using System.Collections.Immutable;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
 using Myelin.Testing;
 using Npgsql;
 using Shouldly;

@@ -1,6 +1,6 @@
 using System.Collections.Immutable;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
+using Myelin.Jobs;
+using Myelin.Jobs.Store;
 
 namespace Myelin.Tests.Storage;
 

@@ -1,7 +1,7 @@
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Sqlite;
-using Myelin.Server.Storage;
-using Myelin.Server.Storage.Sqlite;
+using Myelin.Hosting.Storage;
+using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

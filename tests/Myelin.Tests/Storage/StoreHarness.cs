@@ -1,7 +1,7 @@
 using System.Globalization;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Jobs.Store.Sqlite;
+using Myelin.Jobs.Store;
+using Myelin.Jobs.Store.Postgres;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Testing;
 using Xunit;
 

@@ -1,9 +1,9 @@
 using System.Text.Json;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs;
+using Myelin.Jobs.OpenTopics;
 using Myelin.Protocol;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Streams;
 using Myelin.Testing;
 using Myelin.Tests.Bus.Kafka;
 using Shouldly;

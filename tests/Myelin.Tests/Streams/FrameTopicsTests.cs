@@ -1,8 +1,8 @@
 using System.Text;
 using System.Text.Json;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
 using Myelin.Inference.Imaging;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
 using Myelin.Testing;
 using Myelin.Tests.Bus.Kafka;
 using Shouldly;
@@ -151,10 +151,10 @@ public sealed class FrameTopicsTests(OpenTopicsServer fixture)
         Frames("processed").ShouldBeGreaterThanOrEqualTo(seen.Count);
 
         double Frames(string outcome) => OpenTopicsServer.Measure(
-            server.Get<Server.Telemetry.MetricsPage>().Write(), $$"""myelin_streams_frames_total{stream="fast",outcome="{{outcome}}"}""");
+            server.Get<Myelin.Hosting.Telemetry.MetricsPage>().Write(), $$"""myelin_streams_frames_total{stream="fast",outcome="{{outcome}}"}""");
     }
 
-    private string Metrics() => fixture.Server.Get<Server.Telemetry.MetricsPage>().Write();
+    private string Metrics() => fixture.Server.Get<Myelin.Hosting.Telemetry.MetricsPage>().Write();
 
     private ValueTask SendAsync(string id, byte[] picture, params (string Name, string Value)[] headers) =>
         fixture.Bus.PublishAsync(

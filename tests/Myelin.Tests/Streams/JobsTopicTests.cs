@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
-using Myelin.Server.Bus;
-using Myelin.Server.Jobs;
+using Myelin.Hosting.Bus;
+using Myelin.Jobs;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -123,7 +123,7 @@ public sealed class JobsTopicTests(OpenTopicsServer fixture)
         await stop.CancelAsync();
     }
 
-    private double Refused() => OpenTopicsServer.Measure(fixture.Server.Get<Server.Telemetry.MetricsPage>().Write(), "myelin_streams_jobs_total{outcome=\"refused\"}");
+    private double Refused() => OpenTopicsServer.Measure(fixture.Server.Get<Myelin.Hosting.Telemetry.MetricsPage>().Write(), "myelin_streams_jobs_total{outcome=\"refused\"}");
 
     /// <summary>The next answer whose idempotency key begins so, with that key as the property <c>request</c>.</summary>
     private static async Task<JsonElement> NextAsync(IAsyncEnumerator<BusMessage> answers, string request, string holding = "")

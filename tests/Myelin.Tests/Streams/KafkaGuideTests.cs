@@ -1,9 +1,9 @@
 using System.Reflection;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs;
 using Myelin.Protocol;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -56,9 +56,9 @@ public sealed partial class KafkaGuideTests
     [Fact]
     public void Instruments_OfBusAndStreams_AreExplained()
     {
-        var text = s_guide + string.Concat(new[] { "bus", "streams" }.Select(n => File.ReadAllText(Path.Combine(Shared.Root, "docs", "internals", n + ".md"))));
-        var instruments = new[] { "Bus", "Streams" }
-            .SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Shared.Root, "src", "Myelin.Server", folder), "*.cs", SearchOption.AllDirectories))
+        var text = s_guide + string.Concat(new[] { "bus", "opentopics" }.Select(n => File.ReadAllText(Path.Combine(Shared.Root, "docs", "internals", n + ".md"))));
+        var instruments = new[] { "Myelin.Hosting/Bus", "Myelin.Jobs/OpenTopics" }
+            .SelectMany(folder => Directory.EnumerateFiles(Path.Combine(Shared.Root, "src", folder), "*.cs", SearchOption.AllDirectories))
             .SelectMany(file => Instruments().Matches(File.ReadAllText(file)))
             .Select(m => m.Groups[1].Value)
             .ToList();

@@ -2,8 +2,8 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -82,7 +82,7 @@ public sealed class OpenTopicsOutageTests
         }
 
         // Exactly once: as many jobs and runs as there were requests.
-        var page = server.Get<Server.Telemetry.MetricsPage>().Write();
+        var page = server.Get<Myelin.Hosting.Telemetry.MetricsPage>().Write();
         OpenTopicsServer.Measure(page, "myelin_jobs_accepted_total").ShouldBe(posted.Count + 150);
         OpenTopicsServer.Measure(page, "myelin_jobs_ended_total").ShouldBe(posted.Count + 150);
         OpenTopicsServer.Measure(page, "myelin_jobs_retries_total").ShouldBe(0);

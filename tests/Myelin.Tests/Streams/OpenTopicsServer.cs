@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
 using Myelin.Testing;
 using Xunit;
 

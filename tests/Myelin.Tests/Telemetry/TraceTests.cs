@@ -5,7 +5,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
-using Myelin.Server.Telemetry;
+using Myelin.Hosting.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Gateway;
 using Myelin.Tests.Workers;

@@ -1,11 +1,11 @@
 using Microsoft.Extensions.Hosting;
+using Myelin.Hosting.Artifacts;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Health;
 using Myelin.Inference.Tasks;
+using Myelin.Jobs;
+using Myelin.Jobs.Attempts;
 using Myelin.Protocol;
-using Myelin.Server.Artifacts;
-using Myelin.Server.Configuration;
-using Myelin.Server.Health;
-using Myelin.Server.Jobs;
-using Myelin.Server.Workers;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

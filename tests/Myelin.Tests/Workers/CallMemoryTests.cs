@@ -2,7 +2,7 @@ using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Myelin.Inference;
 using Myelin.Inference.Tasks;
-using Myelin.Server.Workers;
+using Myelin.Serving.Admission;
 using Shouldly;
 using Xunit;
 

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text;
 using Microsoft.AspNetCore.Http;
-using Myelin.Server.Workers.Registry;
+using Myelin.Serving.Registry;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

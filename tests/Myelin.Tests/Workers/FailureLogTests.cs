@@ -1,6 +1,6 @@
 using System.Text;
 using Microsoft.Extensions.Logging;
-using Myelin.Server.Workers;
+using Myelin.Jobs.Attempts;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

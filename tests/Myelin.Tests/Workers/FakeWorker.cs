@@ -6,9 +6,9 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Myelin.Hosting.Configuration;
 using Myelin.Protocol;
-using Myelin.Server.Configuration;
-using Myelin.Server.Workers.Registry;
+using Myelin.Serving.Registry;
 using Myelin.Testing;
 using Xunit;
 

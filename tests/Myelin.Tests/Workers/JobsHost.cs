@@ -3,13 +3,14 @@ using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Myelin.Hosting.Configuration;
 using Myelin.Inference.Models;
 using Myelin.Inference.Tasks;
+using Myelin.Jobs;
+using Myelin.Jobs.Attempts;
 using Myelin.Protocol;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Workers;
+using Myelin.Serving.Admission;
+using Myelin.Serving.Models;
 using Myelin.Testing;
 using Shouldly;
 

@@ -1,10 +1,10 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store.Sqlite;
-using Myelin.Server.Models;
-using Myelin.Server.Workers.Registry;
+using Myelin.Serving.Models;
+using Myelin.Serving.Registry;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

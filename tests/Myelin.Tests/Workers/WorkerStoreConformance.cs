@@ -1,7 +1,7 @@
+using Myelin.Jobs.Store.Postgres;
+using Myelin.Jobs.Store.Sqlite;
 using Myelin.Protocol;
-using Myelin.Server.Jobs.Store.Postgres;
-using Myelin.Server.Jobs.Store.Sqlite;
-using Myelin.Server.Workers.Registry;
+using Myelin.Serving.Registry;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -4,10 +4,10 @@ using Microsoft.Extensions.Hosting;
 using Myelin.Inference;
 using Myelin.Inference.Runtimes;
 using Myelin.Inference.Tasks;
+using Myelin.Jobs;
+using Myelin.Jobs.Attempts;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Store;
-using Myelin.Server.Workers;
 using Myelin.Testing;
 using Myelin.Tests.Storage;
 using Shouldly;
@@ -324,7 +324,7 @@ public sealed class WorkerTests : IDisposable
         var host = await JobsHost.StartAsync(options with { Worker = options.Worker with { DrainTimeout = TimeSpan.Zero } }, new() { ["m"] = endless });
         var job = await host.SubmitAsync("m");
         await Wait.UntilAsync(() => started == 1);
-        await host.Get<Server.Storage.Sqlite.SqliteDatabase>().AbandonAsync();
+        await host.Get<Myelin.Hosting.Storage.Sqlite.SqliteDatabase>().AbandonAsync();
 
         var quick = new TestTask((_, _, _) => Task.FromResult(TestTask.Done()));
         await using (var after = await JobsHost.StartAsync(options, new() { ["m"] = quick }))

@@ -1,5 +1,5 @@
 using System.Diagnostics.Metrics;
-using Myelin.Server.Telemetry;
+using Myelin.Hosting.Telemetry;
 
 namespace Myelin.Server.Inference.Calls;
 

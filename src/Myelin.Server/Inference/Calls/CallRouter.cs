@@ -1,7 +1,7 @@
 using System.Globalization;
+using Myelin.Hosting.Configuration;
 using Myelin.Inference.Runtimes.Oip;
-using Myelin.Server.Configuration;
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 
 namespace Myelin.Server.Inference.Calls;
 

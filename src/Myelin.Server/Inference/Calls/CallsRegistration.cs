@@ -1,10 +1,10 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection.Extensions;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Models;
-using Myelin.Server.Workers;
-using Myelin.Server.Workers.Registry;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Web;
+using Myelin.Serving.Admission;
+using Myelin.Serving.Models;
+using Myelin.Serving.Registry;
 
 namespace Myelin.Server.Inference.Calls;
 

@@ -1,4 +1,4 @@
-using Myelin.Server.Accounts;
+using Myelin.Hosting.Accounts;
 
 namespace Myelin.Server.Inference.Calls;
 

@@ -1,5 +1,5 @@
-using Myelin.Server.Configuration;
-using Myelin.Server.Workers.Registry;
+using Myelin.Hosting.Configuration;
+using Myelin.Serving.Registry;
 
 namespace Myelin.Server.Inference.Calls;
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
-using Myelin.Server.Configuration;
-using Myelin.Server.Workers.Registry;
+using Myelin.Hosting.Configuration;
+using Myelin.Serving.Registry;
 
 namespace Myelin.Server.Inference.Calls;
 

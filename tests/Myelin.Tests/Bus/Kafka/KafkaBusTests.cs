@@ -1,4 +1,4 @@
-using Myelin.Server.Bus;
+using Myelin.Hosting.Bus;
 using Myelin.Testing;
 using Xunit;
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using System.Text;
-using Myelin.Server.Bus;
+using Myelin.Hosting.Bus;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;
@@ -182,7 +182,7 @@ public sealed class KafkaGroupTests
         private readonly CancellationTokenSource _stop = new();
         private readonly Task _reading;
 
-        public GroupMember(Server.Configuration.KafkaOptions options, Action<BusMessage> handle)
+        public GroupMember(Myelin.Hosting.Configuration.KafkaOptions options, Action<BusMessage> handle)
         {
             Host = KafkaHost.Start(options);
             var messages = Host.Bus.SubscribeAsync("work", "g", _stop.Token);

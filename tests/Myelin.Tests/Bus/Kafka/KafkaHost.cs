@@ -1,9 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Myelin.Server.Bus;
-using Myelin.Server.Bus.Kafka;
-using Myelin.Server.Configuration;
-using Myelin.Server.Telemetry;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Bus.Kafka;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 
@@ -37,7 +37,7 @@ internal sealed class KafkaHost : IAsyncDisposable
         services.AddSingleton(time ?? TimeProvider.System);
         services.AddSingleton(new MyelinOptions { Bus = new BusOptions { Kafka = options } });
         services.AddBus();
-        services.AddSingleton<MetricsPage>().AddSingleton<Server.Streams.StreamInstruments>();
+        services.AddSingleton<MetricsPage>().AddSingleton<Myelin.Jobs.OpenTopics.StreamInstruments>();
         var provider = services.BuildServiceProvider();
         provider.GetRequiredService<MetricsPage>();
         return new KafkaHost(provider);

@@ -1,11 +1,11 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
 using Myelin.Inference.Tasks;
+using Myelin.Jobs;
 using Myelin.Protocol;
-using Myelin.Server.Bus;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
 using Myelin.Testing;
 using Myelin.Tests.Workers;
 using Shouldly;
@@ -63,7 +63,7 @@ public sealed class KafkaJobsTests : IDisposable
         // One runs, and it is of a class of its own: its late hint may still come. One waits, so that the worker knows of work and does not look into storage.
         await host.SubmitAsync(Submission(null, 0, "first"));
         await Wait.UntilAsync(() => started.Count == 1);
-        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
+        var queue = host.Get<Myelin.Jobs.Dispatch.JobQueue>();
         await host.SubmitAsync(Submission(null, 1, "second") with { Priority = JobPriority.High });
         await Wait.UntilAsync(() => Waiting(JobPriority.High, 1));
         for (var i = 0; i < 40; i++)
@@ -106,7 +106,7 @@ public sealed class KafkaJobsTests : IDisposable
             jobs.Add(await host.SubmitAsync(Submission(null, i, "high") with { Priority = JobPriority.High }));
         }
 
-        var queue = host.Get<Server.Jobs.Dispatch.JobQueue>();
+        var queue = host.Get<Myelin.Jobs.Dispatch.JobQueue>();
         await Wait.UntilAsync(() => queue.Count >= 80, state: () => $"{queue.Count} wait");
         gate.Release(100);
         foreach (var job in jobs)

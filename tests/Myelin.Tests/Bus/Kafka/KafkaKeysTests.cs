@@ -1,5 +1,5 @@
 using System.Text;
-using Myelin.Server.Bus.Kafka;
+using Myelin.Hosting.Bus.Kafka;
 using Shouldly;
 using Xunit;
 

@@ -1,8 +1,8 @@
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
-using Myelin.Server.Bus;
-using Myelin.Server.Bus.Kafka;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Bus.Kafka;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
 using Shouldly;

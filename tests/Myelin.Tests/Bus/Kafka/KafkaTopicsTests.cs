@@ -1,6 +1,6 @@
-using Myelin.Server.Bus;
-using Myelin.Server.Bus.Kafka;
-using Myelin.Server.Configuration;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Bus.Kafka;
+using Myelin.Hosting.Configuration;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
 using Shouldly;
@@ -103,7 +103,7 @@ public sealed class KafkaTopicsTests
     }
 
     /// <summary>A member that reads so many, is done with them and leaves.</summary>
-    private static async Task<(List<int> Numbers, string Page)> ReadAsync(Server.Configuration.KafkaOptions options, int count)
+    private static async Task<(List<int> Numbers, string Page)> ReadAsync(Myelin.Hosting.Configuration.KafkaOptions options, int count)
     {
         await using var host = KafkaHost.Start(options);
         using var stop = new CancellationTokenSource();

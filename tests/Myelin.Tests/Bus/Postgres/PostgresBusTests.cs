@@ -1,11 +1,11 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
-using Myelin.Server.Bus;
-using Myelin.Server.Bus.Postgres;
-using Myelin.Server.Configuration;
-using Myelin.Server.Health;
-using Myelin.Server.Telemetry;
+using Myelin.Hosting.Bus;
+using Myelin.Hosting.Bus.Postgres;
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Health;
+using Myelin.Hosting.Telemetry;
 using Myelin.Testing;
 using Myelin.Tests.Streams;
 using Myelin.Tests.Workers;
@@ -150,7 +150,7 @@ public sealed class PostgresBusTests : BusConformance, IAsyncLifetime
             .AddSingleton<FatalErrors>()
             .AddBus()
             .AddSingleton<MetricsPage>()
-            .AddSingleton<Server.Streams.StreamInstruments>();
+            .AddSingleton<Myelin.Jobs.OpenTopics.StreamInstruments>();
         var host = builder.Build();
         var provider = host.Services;
         provider.GetRequiredService<MetricsPage>();

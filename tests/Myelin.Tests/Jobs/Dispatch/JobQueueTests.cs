@@ -1,8 +1,8 @@
+using Myelin.Hosting.Configuration;
+using Myelin.Jobs;
+using Myelin.Jobs.Dispatch;
+using Myelin.Jobs.Store;
 using Myelin.Protocol;
-using Myelin.Server.Configuration;
-using Myelin.Server.Jobs;
-using Myelin.Server.Jobs.Dispatch;
-using Myelin.Server.Jobs.Store;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

@@ -1,7 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using Myelin.Protocol;
-using Myelin.Server.Models;
+using Myelin.Serving.Models;
 using Myelin.Testing;
 using Shouldly;
 using Xunit;

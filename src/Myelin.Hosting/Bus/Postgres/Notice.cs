@@ -1,0 +1,14 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Myelin.Hosting.Bus.Postgres;
+
+/// <summary>A message as it travels in a notification.</summary>
+/// <param name="From">The process that published it; it has had it already.</param>
+internal sealed record Notice(string From, string Topic, ReadOnlyMemory<byte> Payload, string? Key = null, IReadOnlyDictionary<string, string>? Headers = null);
+
+/// <summary>Strict: whoever may connect to the database may have written it.</summary>
+[JsonSourceGenerationOptions(
+    JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(Notice))]
+internal sealed partial class NoticesJson : JsonSerializerContext;

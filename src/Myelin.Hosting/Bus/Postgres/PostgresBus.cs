@@ -1,0 +1,243 @@
+using System.Text;
+using System.Text.Json;
+using System.Threading.Channels;
+using Myelin.Hosting.Storage.Postgres;
+using Npgsql;
+
+namespace Myelin.Hosting.Bus.Postgres;
+
+/// <summary>
+/// The bus between processes that share a database and no broker: what <see cref="EmbeddedBus"/> does inside the process,
+/// and NOTIFY for the others. Signals, cancels and hints of jobs cross over; every process gets each hint, and Storage
+/// decides who claims the job. Nothing is kept: what a process missed while its line was down it finds in Storage.
+/// </summary>
+/// <remarks>
+/// A notification holds 8,000 bytes and comes to everybody in the order of commits. What is larger (previews) and other
+/// topics (frames, dead letters) stay in the process that published them.
+/// </remarks>
+internal sealed partial class PostgresBus : IBus, IAsyncDisposable
+{
+    /// <summary>One statement, one commit for as many as wait.</summary>
+    private const int LargestBatch = 256;
+
+    /// <summary>PostgreSQL refuses 8,000 and more.</summary>
+    private const int LargestNotice = 7_999;
+
+    private const int QueueLength = 8_192;
+
+    // A channel's name is cut at 63 bytes; the schema keeps installations in one database apart.
+    private const string Channel = "left('myelin:' || current_schema(), 63)";
+
+    private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_longestRetry = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_leave = TimeSpan.FromSeconds(2);
+
+    private readonly string _self = Guid.NewGuid().ToString("N")[..12];
+    private readonly Channel<Outgoing> _outgoing = System.Threading.Channels.Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+    private readonly CancellationTokenSource _stop = new();
+    private readonly EmbeddedBus _here;
+    private readonly NpgsqlDataSource _source;
+    private readonly BusInstruments _instruments;
+    private readonly TimeProvider _time;
+    private readonly ILogger<PostgresBus> _logger;
+    private readonly Task _sending;
+    private readonly Task _listening;
+    private volatile bool _up;
+
+    public PostgresBus(EmbeddedBus here, PostgresSettings settings, BusInstruments instruments, TimeProvider time, ILogger<PostgresBus> logger)
+    {
+        (_here, _instruments, _time, _logger, _source) = (here, instruments, time, logger, PostgresSources.Notices(settings));
+        instruments.ObserveHealth(() => IsListening);
+        _sending = Task.Run(() => UntilStoppedAsync(SendAsync));
+        _listening = Task.Run(() => UntilStoppedAsync(ListenAsync));
+    }
+
+    public bool Retains => false;
+
+    /// <summary>Whether what others publish from now on is heard.</summary>
+    public bool IsListening => _up;
+
+    /// <summary>Ends only with the bus, or by a fault that is ours.</summary>
+    public Task Ended => Task.WhenAll(_sending, _listening);
+
+    public ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    {
+        if (Topics.ConcernsJobs(topic))
+        {
+            Send(topic, message);
+        }
+
+        return _here.PublishAsync(topic, message, cancellationToken);
+    }
+
+    public async ValueTask<Delivery> DeliverAsync(string topic, BusMessage message, CancellationToken cancellationToken)
+    {
+        await PublishAsync(topic, message, cancellationToken);
+        return Delivery.Held;
+    }
+
+    public void Prepare(string topic) => _here.Prepare(topic);
+
+    public IAsyncEnumerable<BusMessage> SubscribeAsync(string topics, string? group, CancellationToken cancellationToken) =>
+        _here.SubscribeAsync(topics, group, cancellationToken);
+
+    public ValueTask RejectAsync(BusMessage message, string reason, CancellationToken cancellationToken) => _here.RejectAsync(message, reason, cancellationToken);
+
+    /// <summary>What was published is sent first, if that takes no longer than two seconds.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        if (!_outgoing.Writer.TryComplete())
+        {
+            return;
+        }
+
+        await _sending.WaitAsync(s_leave, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _stop.CancelAsync();
+        await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _source.DisposeAsync();
+        _stop.Dispose();
+    }
+
+    private void Send(string topic, BusMessage message)
+    {
+        var notice = new Notice(_self, topic, message.Payload, message.Key, message.Headers);
+        var json = JsonSerializer.Serialize(notice, NoticesJson.Default.Notice);
+        _instruments.Handed();
+        if (Encoding.UTF8.GetByteCount(json) > LargestNotice)
+        {
+            _instruments.Failed(topic, "too_large");
+        }
+        else if (!_outgoing.Writer.TryWrite(new Outgoing(topic, json)))
+        {
+            _instruments.Failed(topic, "full");
+        }
+    }
+
+    private async Task UntilStoppedAsync(Func<Task> loop)
+    {
+        try
+        {
+            await loop();
+        }
+        catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+        {
+            // Shutdown.
+        }
+    }
+
+    /// <summary>What waits goes out together; a batch that did not go out is tried again, what comes meanwhile waits or is dropped.</summary>
+    private async Task SendAsync()
+    {
+        var batch = new List<Outgoing>(LargestBatch);
+        while (await _outgoing.Reader.WaitToReadAsync(_stop.Token))
+        {
+            batch.Clear();
+            while (batch.Count < LargestBatch && _outgoing.Reader.TryRead(out var next))
+            {
+                batch.Add(next);
+            }
+
+            for (var failures = 0; !await TrySendAsync(batch);)
+            {
+                await Task.Delay(Backoff.After(s_firstRetry, ++failures, s_longestRetry), _time, _stop.Token);
+            }
+
+            batch.ForEach(sent => _instruments.Published(sent.Topic));
+        }
+    }
+
+    private async Task<bool> TrySendAsync(List<Outgoing> batch)
+    {
+        try
+        {
+            await using var command = _source.CreateCommand($"SELECT pg_notify({Channel}, notice) FROM unnest($1) WITH ORDINALITY AS sent(notice, place) ORDER BY place");
+            command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. batch.Select(m => m.Json)] });
+            await command.ExecuteNonQueryAsync(_stop.Token);
+            return true;
+        }
+        catch (Exception fault) when (PostgresFaults.IsFault(fault))
+        {
+            LogNotSent(fault.Message);
+            return false;
+        }
+    }
+
+    private async Task ListenAsync()
+    {
+        for (var failures = 0; !_stop.IsCancellationRequested;)
+        {
+            try
+            {
+                await HearAsync(() => failures = 0);
+            }
+            catch (Exception fault) when (PostgresFaults.IsFault(fault))
+            {
+                if (_up || failures == 0)
+                {
+                    LogDeaf(fault.Message);
+                }
+
+                _up = false;
+                await Task.Delay(Backoff.After(s_firstRetry, ++failures, s_longestRetry), _time, _stop.Token);
+            }
+        }
+    }
+
+    private async Task HearAsync(Action heard)
+    {
+        await using var connection = await _source.OpenConnectionAsync(_stop.Token);
+        var notices = new Queue<string>();
+        connection.Notification += (_, notification) => notices.Enqueue(notification.Payload);
+        await using (var name = new NpgsqlCommand($"SELECT quote_ident({Channel})", connection))
+        {
+            await using var listen = new NpgsqlCommand($"LISTEN {await name.ExecuteScalarAsync(_stop.Token)}", connection);
+            await listen.ExecuteNonQueryAsync(_stop.Token);
+        }
+
+        heard();
+        _up = true;
+        LogListening();
+        while (true)
+        {
+            while (notices.TryDequeue(out var json))
+            {
+                if (Read(json) is { } notice && notice.From != _self)
+                {
+                    _instruments.Received("broadcast");
+                    await _here.PublishAsync(notice.Topic, new BusMessage(notice.Topic, notice.Key, notice.Payload, notice.Headers), _stop.Token);
+                }
+            }
+
+            await connection.WaitAsync(_stop.Token);
+        }
+    }
+
+    /// <summary>Null for what another program sent to the channel.</summary>
+    private Notice? Read(string json)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(json, NoticesJson.Default.Notice) is { } notice && Topics.ConcernsJobs(notice.Topic) ? notice : null;
+        }
+        catch (JsonException fault)
+        {
+            LogUnreadable(fault.Message);
+            return null;
+        }
+    }
+
+    [LoggerMessage(LogLevel.Information, "Messages of other processes on this database are heard")]
+    private partial void LogListening();
+
+    [LoggerMessage(LogLevel.Warning, "Messages of other processes are not heard until PostgreSQL answers; jobs start within seconds instead of at once: {Reason}")]
+    private partial void LogDeaf(string reason);
+
+    [LoggerMessage(LogLevel.Debug, "Messages to other processes wait: {Reason}")]
+    private partial void LogNotSent(string reason);
+
+    [LoggerMessage(LogLevel.Warning, "A notification that is none of ours: {Reason}")]
+    private partial void LogUnreadable(string reason);
+
+    private readonly record struct Outgoing(string Topic, string Json);
+}

@@ -1,0 +1,32 @@
+using Myelin.Hosting.Configuration;
+using Myelin.Hosting.Storage.Postgres;
+using Myelin.Hosting.Storage.Sqlite;
+
+namespace Myelin.Hosting.Storage;
+
+internal static class StorageRegistration
+{
+    /// <summary>What every store stands on, in either database. Needs <see cref="MyelinOptions"/> and a <see cref="TimeProvider"/>.</summary>
+    public static IServiceCollection AddStorage(this IServiceCollection services)
+    {
+        services.AddSingleton<StorageInstruments>();
+        services.AddSharedTime();
+        services.AddSingleton<SoleCoordinator>();
+        return services;
+    }
+
+    public static bool UsesPostgres(IServiceProvider provider) => UsesPostgres(provider.GetRequiredService<MyelinOptions>());
+
+    public static bool UsesPostgres(MyelinOptions options) => options.Storage.Connection.Length > 0;
+
+    public static PostgresSettings Settings(StorageOptions options) =>
+        new(options.Connection, options.Connections, options.Patience, options.StartTimeout);
+
+    /// <summary>With PostgreSQL the whole process goes by the database's clock, as the others on it do.</summary>
+    private static void AddSharedTime(this IServiceCollection services)
+    {
+        var machine = services.LastOrDefault(s => s.ServiceType == typeof(TimeProvider))?.ImplementationInstance as TimeProvider ?? TimeProvider.System;
+        services.AddSingleton(new SharedClock(machine));
+        services.AddSingleton(p => UsesPostgres(p) ? p.GetRequiredService<SharedClock>() : machine);
+    }
+}

@@ -1,7 +1,0 @@
-using Myelin.Server.Models;
-
-namespace Myelin.Server.Workers;
-
-/// <summary>Where a worker gets the task of a model from: the model repository.</summary>
-/// <exception cref="Myelin.Inference.Models.ModelException">The model is broken or gone.</exception>
-internal delegate ValueTask<TaskLease> AcquireTask(string model, CancellationToken cancellationToken);
