@@ -127,7 +127,7 @@ internal sealed partial class JobEvents(
             {
                 try
                 {
-                    Hear(message);
+                    Receive(message);
                 }
                 catch (Exception e)
                 {
@@ -154,7 +154,7 @@ internal sealed partial class JobEvents(
         return job is { State: JobState.Running, Progress: not null } && startKnown ? "progress" : "state";
     }
 
-    private void Hear(BusMessage message)
+    private void Receive(BusMessage message)
     {
         if (message.Headers?.ContainsKey(JobMessages.PreviewHeader) == true)
         {

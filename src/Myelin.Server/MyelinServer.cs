@@ -2,6 +2,7 @@ using System.Net.Sockets;
 using Myelin.Hosting.Accounts;
 using Myelin.Hosting.Artifacts.S3;
 using Myelin.Hosting.Bus.Kafka;
+using Myelin.Hosting.Capabilities;
 using Myelin.Hosting.Configuration;
 using Myelin.Hosting.Health;
 using Myelin.Hosting.Storage.Postgres;
@@ -9,7 +10,6 @@ using Myelin.Hosting.Telemetry;
 using Myelin.Hosting.Web;
 using Myelin.Inference.Runtimes.Onnx;
 using Myelin.Jobs;
-using Myelin.Jobs.Attempts;
 using Myelin.Jobs.Dispatch;
 using Myelin.Jobs.OpenTopics;
 using Myelin.Jobs.Store;
@@ -17,7 +17,6 @@ using Myelin.Server.Gateway;
 using Myelin.Server.Images;
 using Myelin.Server.Inference;
 using Myelin.Server.Inference.Calls;
-using Myelin.Serving.Models;
 using Myelin.Serving.Registry;
 
 namespace Myelin.Server;
@@ -25,6 +24,12 @@ namespace Myelin.Server;
 /// <summary>The composition root: options → a running process with its roles.</summary>
 internal static class MyelinServer
 {
+    /// <summary>What a server consists of. Hosted services start in this order and stop in the reverse: what listens before what speaks.</summary>
+    public static IReadOnlyList<Capability> Capabilities { get; } =
+    [
+        new ModelsCapability(), new JobsCapability(), new ImagesCapability(), new RegistryCapability(), new InferenceCapability(), new GatewayCapability(), new OpenTopicsCapability(),
+    ];
+
     /// <summary>Beside the drain, which requests and jobs have at the same time: giving back, sidecars, models.</summary>
     private static readonly TimeSpan s_stop = TimeSpan.FromSeconds(30);
 
@@ -52,7 +57,7 @@ internal static class MyelinServer
 
                 // Waits for the database here, not inside the host's start, which would call an end meanwhile a failure.
                 app.Services.GetRequiredService<IJobStore>();
-                if (options.Runs("gateway") && await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), stopping) is { } refusal)
+                if (options.Runs(Role.Gateway) && await ListenCheck.RefusalAsync(options, app.Services.GetRequiredService<IKeyStore>(), stopping) is { } refusal)
                 {
                     await Console.Error.WriteLineAsync(refusal);
                     return 1;
@@ -84,16 +89,17 @@ internal static class MyelinServer
     /// <summary>What cannot work together of settings that were read, each with key and cure.</summary>
     public static IEnumerable<string> Errors(MyelinOptions options) =>
     [
-        .. WorkerDoor.Errors(options), .. SharedSecret.Errors(options), .. PriorityWeights.Errors(options),
+        .. WorkerListener.Errors(options), .. SharedSecret.Errors(options), .. PriorityWeights.Errors(options),
         .. PostgresSources.Errors(options), .. KafkaClient.Errors(options), .. S3Artifacts.Errors(options),
     ];
 
     /// <summary>The whole application, not yet started. Tests use it to run a server in their own process.</summary>
-    public static WebApplication Build(MyelinOptions options) => Build(options, static _ => { });
+    public static WebApplication Build(MyelinOptions options) => Build(options, static _ => { }, Capabilities);
 
     /// <param name="options">Checked settings.</param>
     /// <param name="more">Adds to or replaces what the server is made of; for tests.</param>
-    public static WebApplication Build(MyelinOptions options, Action<IServiceCollection> more)
+    /// <param name="capabilities">What it consists of.</param>
+    public static WebApplication Build(MyelinOptions options, Action<IServiceCollection> more, IReadOnlyList<Capability> capabilities)
     {
         DataFolder.MakeFirst(options.Data);
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions
@@ -102,49 +108,29 @@ internal static class MyelinServer
             ContentRootPath = AppContext.BaseDirectory,
             EnvironmentName = Environments.Production,
         });
-        var door = WorkerDoor.Of(options);
-        builder.WebHost.UseUrls([.. FormAttribute.Addresses(options.Urls), .. door.Urls()]);
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(door.Mark));
+        var listener = WorkerListener.Of(options);
+        builder.WebHost.UseUrls([.. FormAttribute.Addresses(options.Urls), .. listener.Urls()]);
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.ConfigureEndpointDefaults(listener.Mark));
         BoundedServer.Install(builder.Services);
         builder.Logging.AddMyelinLogging(options.Telemetry);
         builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = options.Worker.DrainTimeout + s_stop);
         builder.Services.AddSingleton(options).AddSingleton(TimeProvider.System);
-        builder.Services.AddModels().AddJobs().AddImages();
-        if (options.Runs("worker"))
-        {
-            builder.Services.AddWorker();
-        }
-
-        if (options.Runs("coordinator"))
-        {
-            builder.Services.AddCoordinator();
-        }
-
-        builder.Services.AddWorkerRegistry(worker: options.Runs("worker"));
-        builder.Services.AddCalls();
-        builder.Services.AddOperations(options);
-        if (options.Runs("gateway"))
-        {
-            builder.Services.AddGateway();
-        }
-
-        builder.Services.AddOpenTopics(options.OpenTopics, gateway: options.Runs("gateway"), worker: options.Runs("worker"));
+        builder.Services.AddCapabilities(capabilities, options);
         more(builder.Services);
         var app = builder.Build();
-        if (door.IsOpen)
+        if (listener.IsOpen)
         {
-            app.UseMiddleware<DoorMiddleware>();
+            app.UseMiddleware<WorkerCallMiddleware>();
         }
 
         app.UseMyelin();
         app.MapTelemetry();
-        if (options.Runs("gateway"))
+        if (options.Runs(Role.Gateway))
         {
-            app.MapGateway();
-            app.MapCatalogue();
-            app.MapImages();
-            app.MapWorkers();
-            app.MapInference();
+            foreach (var capability in capabilities)
+            {
+                capability.MapEndpoints(app);
+            }
         }
 
         return app;
@@ -154,7 +140,7 @@ internal static class MyelinServer
     {
         var address = app.Urls.First().Replace("0.0.0.0", "127.0.0.1", StringComparison.Ordinal);
         var options = app.Services.GetRequiredService<MyelinOptions>();
-        if (!options.Runs("gateway"))
+        if (!options.Runs(Role.Gateway))
         {
             Console.WriteLine($"\n  Myelin is ready as {options.Roles}: {address}/health/ready   {address}/metrics\n");
             return;

@@ -1,11 +1,12 @@
 using Myelin.Hosting.Accounts;
+using Myelin.Hosting.Capabilities;
 using Myelin.Hosting.Configuration;
 using Myelin.Server;
 using Myelin.Serving.Models;
 
 if (args is ["--help" or "-h" or "help", ..] || args.Contains("--help"))
 {
-    Console.Write(Help.Text());
+    Console.Write(Help.Text(new MyelinOptions { Sections = MyelinServer.Capabilities.Sections() }));
     return 0;
 }
 
@@ -22,7 +23,7 @@ if (args is ["model", .. var modelArgs])
 
 var flags = args is ["serve", .. var rest] ? rest : args;
 var keysArgs = args is ["keys", .. var words] ? words : null;
-var (options, errors) = OptionsReader.Read(keysArgs is null ? flags : [], Environment.GetEnvironmentVariable);
+var (options, errors) = OptionsReader.Read(keysArgs is null ? flags : [], Environment.GetEnvironmentVariable, MyelinServer.Capabilities.Sections());
 string[] wrong = [.. errors, .. MyelinServer.Errors(options)];
 if (wrong.Length > 0)
 {

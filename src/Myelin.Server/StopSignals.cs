@@ -18,8 +18,8 @@ internal sealed class StopSignals : IDisposable
     public StopSignals(IHostApplicationLifetime lifetime)
     {
         _lifetime = lifetime;
-        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Hear);
-        _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Hear);
+        _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Receive);
+        _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Receive);
     }
 
     public void Dispose()
@@ -28,7 +28,7 @@ internal sealed class StopSignals : IDisposable
         _interrupt.Dispose();
     }
 
-    private void Hear(PosixSignalContext context)
+    private void Receive(PosixSignalContext context)
     {
         context.Cancel = true;
 

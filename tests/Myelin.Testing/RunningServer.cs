@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Myelin.Hosting.Capabilities;
 using Myelin.Hosting.Configuration;
 using Myelin.Server;
 
@@ -34,8 +35,9 @@ internal sealed class RunningServer : IAsyncDisposable
     /// <param name="configure">Changes the options of the test; address, data and log level are set already.</param>
     /// <param name="services">Adds to or replaces what the server is made of.</param>
     /// <param name="worker">False: jobs stay queued.</param>
+    /// <param name="capabilities">More of them.</param>
     public static async Task<RunningServer> StartAsync(
-        Func<MyelinOptions, MyelinOptions>? configure = null, Action<IServiceCollection>? services = null, bool worker = true)
+        Func<MyelinOptions, MyelinOptions>? configure = null, Action<IServiceCollection>? services = null, bool worker = true, IReadOnlyList<Capability>? capabilities = null)
     {
         var folder = new TemporaryFolder();
         var options = new MyelinOptions
@@ -48,7 +50,7 @@ internal sealed class RunningServer : IAsyncDisposable
         };
         options = configure?.Invoke(options) ?? options;
         var app = MyelinServer.Build(
-            options with { Roles = worker ? options.Roles : "gateway" }, more => services?.Invoke(more));
+            options with { Roles = worker ? options.Roles : "gateway" }, more => services?.Invoke(more), [.. MyelinServer.Capabilities, .. capabilities ?? []]);
         await app.StartAsync();
         return new RunningServer(folder, app);
     }

@@ -40,7 +40,7 @@ public sealed partial class DecisionsTests
         }
     }
 
-    [GeneratedRegex(@"(?<=`)src/[\w./]+(?=`)")]
+    [GeneratedRegex(@"(?<=`)(src|bench)/[\w./]+(?=`)")]
     private static partial Regex Sources();
 
     [GeneratedRegex(@"`(?<class>\w+Tests)\.(?<method>\w+)`")]

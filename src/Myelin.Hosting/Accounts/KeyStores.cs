@@ -10,7 +10,7 @@ namespace Myelin.Hosting.Accounts;
 internal static class KeyStores
 {
     /// <summary>The server's own.</summary>
-    public static IKeyStore Of(IServiceProvider provider) => StorageRegistration.UsesPostgres(provider)
+    public static IKeyStore Of(IServiceProvider provider) => provider.IsShared()
         ? new PostgresKeyStore(provider.GetRequiredService<PostgresPool>())
         : new SqliteKeyStore(provider.GetRequiredService<SqliteDatabase>());
 
@@ -18,7 +18,7 @@ internal static class KeyStores
     /// <exception cref="StorageException">The database cannot be used.</exception>
     public static async Task<(IKeyStore Keys, IAsyncDisposable Owner)> OpenAsync(MyelinOptions options, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (StorageRegistration.UsesPostgres(options))
+        if (options.Topology != Topology.Alone)
         {
             var pool = await PostgresPool.OpenAsync(StorageRegistration.Settings(options.Storage), time, NullLogger.Instance, cancellationToken);
             return (new PostgresKeyStore(pool), pool);

@@ -26,7 +26,7 @@ internal static class BusRegistration
 
     private static IBus Choose(IServiceProvider provider) =>
         UsesKafka(provider) ? provider.GetRequiredService<KafkaBus>()
-        : StorageRegistration.UsesPostgres(provider) ? provider.GetRequiredService<PostgresBus>()
+        : provider.IsShared() ? provider.GetRequiredService<PostgresBus>()
         : provider.GetRequiredService<EmbeddedBus>();
 
     private static PostgresBus OpenPostgres(IServiceProvider provider)

@@ -5,7 +5,7 @@ namespace Myelin.Hosting.Configuration;
 /// <summary>What <c>--help</c> prints, made from the options themselves.</summary>
 internal static class Help
 {
-    public static string Text()
+    public static string Text(MyelinOptions defaults)
     {
         var text = new StringBuilder("""
             myelin-server: runs neural networks as services
@@ -21,7 +21,7 @@ internal static class Help
 
 
             """);
-        foreach (var section in Setting.Of(new MyelinOptions()).GroupBy(s => s.Key.Contains('.', StringComparison.Ordinal) ? s.Key[..s.Key.IndexOf('.', StringComparison.Ordinal)] : "server"))
+        foreach (var section in Setting.Of(defaults).GroupBy(s => s.Key.Contains('.', StringComparison.Ordinal) ? s.Key[..s.Key.IndexOf('.', StringComparison.Ordinal)] : "server"))
         {
             text.AppendLine(section.Key);
             foreach (var setting in section)

@@ -66,8 +66,17 @@ internal sealed record MyelinOptions
 
     public ClusterOptions Cluster { get; init; } = new();
 
+    /// <summary>Settings that capabilities keep to themselves: the section's name and its record, each of another type.</summary>
+    internal IReadOnlyList<(string Name, object Settings)> Sections { get; init; } = [];
+
+    /// <summary>How the installation is built.</summary>
+    public Topology Topology =>
+        Storage.Connection.Length == 0 ? Topology.Alone
+        : Bus.Kafka.Bootstrap.Length == 0 ? Topology.SharedDatabase
+        : Topology.Cluster;
+
     /// <summary>Whether this process plays a role.</summary>
-    public bool Runs(string role) => Roles.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Contains(role);
+    public bool Runs(Role role) => RolesCheck.Of(Roles).HasFlag(role);
 }
 
 internal sealed record StorageOptions

@@ -14,33 +14,40 @@ internal static class OptionsReader
 
     /// <param name="args">Flags as <c>--name value</c> or <c>--name=value</c>; a boolean flag may stand alone.</param>
     /// <param name="environment">Looks an environment variable up.</param>
-    public static (MyelinOptions Options, IReadOnlyList<string> Errors) Read(IReadOnlyList<string> args, Func<string, string?> environment)
+    public static (MyelinOptions Options, IReadOnlyList<string> Errors) Read(IReadOnlyList<string> args, Func<string, string?> environment) =>
+        Read(args, environment, []);
+
+    /// <param name="args"><inheritdoc cref="Read(IReadOnlyList{string}, Func{string, string?})"/></param>
+    /// <param name="environment"><inheritdoc cref="Read(IReadOnlyList{string}, Func{string, string?})"/></param>
+    /// <param name="sections">Settings that capabilities keep to themselves.</param>
+    public static (MyelinOptions Options, IReadOnlyList<string> Errors) Read(
+        IReadOnlyList<string> args, Func<string, string?> environment, IReadOnlyList<(string Name, object Settings)> sections)
     {
-        var options = new MyelinOptions();
+        var options = new MyelinOptions { Sections = sections };
         var settings = Setting.Of(options);
         var errors = new List<string>();
         var flags = Flags(args, settings, errors);
 
         foreach (var (key, text) in File(flags.Remove("--config", out var path) ? path : environment("MYELIN_CONFIG"), errors))
         {
-            Apply(options, settings.FirstOrDefault(s => s.Key == key), $"myelin.yaml: {key}", text, settings.Select(s => s.Key), errors);
+            Apply(settings.FirstOrDefault(s => s.Key == key), $"myelin.yaml: {key}", text, settings.Select(s => s.Key), errors);
         }
 
         foreach (var setting in settings)
         {
             if (environment(setting.Environment) is { Length: > 0 } text)
             {
-                Apply(options, setting, setting.Environment, text, [], errors);
+                Apply(setting, setting.Environment, text, [], errors);
             }
             else if (environment($"{setting.Environment}_FILE") is { Length: > 0 } secret && Secret($"{setting.Environment}_FILE", secret, errors) is { } content)
             {
-                Apply(options, setting, $"{setting.Environment}_FILE", content, [], errors);
+                Apply(setting, $"{setting.Environment}_FILE", content, [], errors);
             }
         }
 
         foreach (var (flag, text) in flags)
         {
-            Apply(options, settings.FirstOrDefault(s => s.Flag == flag), flag, text, settings.Select(s => s.Flag), errors);
+            Apply(settings.FirstOrDefault(s => s.Flag == flag), flag, text, settings.Select(s => s.Flag), errors);
         }
 
         errors.AddRange(RolesCheck.Errors(options));
@@ -73,7 +80,7 @@ internal static class OptionsReader
         return null;
     }
 
-    private static void Apply(MyelinOptions options, Setting? setting, string place, string text, IEnumerable<string> known, List<string> errors)
+    private static void Apply(Setting? setting, string place, string text, IEnumerable<string> known, List<string> errors)
     {
         if (setting is null)
         {
@@ -82,7 +89,7 @@ internal static class OptionsReader
         }
         else if (SettingValue.Parse(setting, text, out var error) is { } value)
         {
-            setting.Set(options, value);
+            setting.Set(value);
         }
         else
         {

@@ -8,14 +8,17 @@ namespace Myelin.Hosting.Configuration;
 /// <summary>One property of the options tree and its three names: YAML key, environment variable, flag.</summary>
 internal sealed class Setting
 {
+    private readonly object _root;
     private readonly PropertyInfo[] _path;
 
-    private Setting(PropertyInfo[] path, object? defaultValue)
+    /// <param name="section">Of a capability's own settings, in the form of a property's name; empty for those of the server.</param>
+    private Setting(object root, string section, PropertyInfo[] path, object? defaultValue)
     {
-        _path = path;
+        (_root, _path) = (root, path);
         Default = defaultValue;
-        Key = string.Join('.', path.Select(p => char.ToLowerInvariant(p.Name[0]) + p.Name[1..]));
-        var words = string.Join('_', path.Select(p => Words(p.Name)));
+        string[] names = section.Length > 0 ? [section, .. path.Select(p => p.Name)] : [.. path.Select(p => p.Name)];
+        Key = string.Join('.', names.Select(n => char.ToLowerInvariant(n[0]) + n[1..]));
+        var words = string.Join('_', names.Select(Words));
         Environment = "MYELIN_" + words.ToUpperInvariant();
         Flag = "--" + words.ToLowerInvariant().Replace('_', '-');
         Description = path[^1].GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";
@@ -44,9 +47,9 @@ internal sealed class Setting
 
     public Type Type => Nullable.GetUnderlyingType(_path[^1].PropertyType) ?? _path[^1].PropertyType;
 
-    public void Set(object options, object value)
+    public void Set(object value)
     {
-        var owner = options;
+        var owner = _root;
         foreach (var property in _path[..^1])
         {
             owner = property.GetValue(owner)!;
@@ -62,17 +65,18 @@ internal sealed class Setting
         : type == typeof(int) ? new RangeAttribute(0, int.MaxValue)
         : null;
 
-    /// <summary>Every setting below <paramref name="options"/>, in the order of declaration.</summary>
-    public static IReadOnlyList<Setting> Of(object options) => [.. Walk(options, [])];
+    /// <summary>Every setting of the server and of its capabilities, in the order of declaration.</summary>
+    public static IReadOnlyList<Setting> Of(MyelinOptions options) =>
+        [.. Walk(options, "", options, []), .. options.Sections.SelectMany(s => Walk(s.Settings, s.Name, s.Settings, []))];
 
-    private static IEnumerable<Setting> Walk(object owner, PropertyInfo[] above)
+    private static IEnumerable<Setting> Walk(object root, string section, object owner, PropertyInfo[] above)
     {
-        foreach (var property in owner.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p => p.CanWrite))
+        foreach (var property in owner.GetType().GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p => p.SetMethod is { IsPublic: true }))
         {
             var value = property.GetValue(owner);
             PropertyInfo[] path = [.. above, property];
             var nested = property.PropertyType.Namespace == typeof(MyelinOptions).Namespace;
-            foreach (var setting in nested ? Walk(value!, path) : [new Setting(path, value)])
+            foreach (var setting in nested ? Walk(root, section, value!, path) : [new Setting(root, section, path, value)])
             {
                 yield return setting;
             }

@@ -15,10 +15,6 @@ internal static class StorageRegistration
         return services;
     }
 
-    public static bool UsesPostgres(IServiceProvider provider) => UsesPostgres(provider.GetRequiredService<MyelinOptions>());
-
-    public static bool UsesPostgres(MyelinOptions options) => options.Storage.Connection.Length > 0;
-
     public static PostgresSettings Settings(StorageOptions options) =>
         new(options.Connection, options.Connections, options.Patience, options.StartTimeout);
 
@@ -27,6 +23,6 @@ internal static class StorageRegistration
     {
         var machine = services.LastOrDefault(s => s.ServiceType == typeof(TimeProvider))?.ImplementationInstance as TimeProvider ?? TimeProvider.System;
         services.AddSingleton(new SharedClock(machine));
-        services.AddSingleton(p => UsesPostgres(p) ? p.GetRequiredService<SharedClock>() : machine);
+        services.AddSingleton(p => p.IsShared() ? p.GetRequiredService<SharedClock>() : machine);
     }
 }

@@ -8,7 +8,7 @@ using Myelin.Serving.Admission;
 namespace Myelin.Jobs.Attempts;
 
 /// <summary>
-/// A worker's ears: hints fill the <see cref="JobQueue"/>, signals keep it true, cancels reach running attempts. When
+/// What a worker listens to: hints fill the <see cref="JobQueue"/>, signals keep it true, cancels reach running attempts. When
 /// the queue knows of nothing, Storage is read every few seconds: a hint that was lost costs seconds, not the job. Each
 /// class has a subscription of its own, so that a heap of low ones on the bus never stands before a high one; a hint is
 /// done with when its job was claimed or is gone, so that those of a dead worker go to the others.
@@ -76,13 +76,13 @@ internal sealed partial class JobListener(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var taking = CancellationTokenSource.CreateLinkedTokenSource(stoppingToken, lifetime.ApplicationStopping);
-        var controls = HearAsync(_controls!, ObeyAsync, stoppingToken);
+        var controls = ReceiveAsync(_controls!, ControlAsync, stoppingToken);
         try
         {
             await Loops.TogetherAsync(
             [
                 controls,
-                .. _classes.Select(c => HearAsync(c.Hints, message => LearnAsync(c.Priority, message, taking.Token), taking.Token)),
+                .. _classes.Select(c => ReceiveAsync(c.Hints, message => HintAsync(c.Priority, message, taking.Token), taking.Token)),
                 RescanLoopAsync(taking.Token),
             ]);
         }
@@ -105,7 +105,7 @@ internal sealed partial class JobListener(
         }
     }
 
-    private async ValueTask LearnAsync(JobPriority priority, BusMessage message, CancellationToken cancellationToken)
+    private async ValueTask HintAsync(JobPriority priority, BusMessage message, CancellationToken cancellationToken)
     {
         var hint = message.Read(JobsJson.Default.JobHint);
         if (bus.Retains)
@@ -130,7 +130,7 @@ internal sealed partial class JobListener(
         }
     }
 
-    private ValueTask ObeyAsync(BusMessage message)
+    private ValueTask ControlAsync(BusMessage message)
     {
         var control = message.Read(JobsJson.Default.JobControl);
         if (control.Cancel is { } job)
@@ -164,7 +164,7 @@ internal sealed partial class JobListener(
         }
     }
 
-    private async Task HearAsync(IAsyncEnumerable<BusMessage> messages, Func<BusMessage, ValueTask> act, CancellationToken cancellationToken)
+    private async Task ReceiveAsync(IAsyncEnumerable<BusMessage> messages, Func<BusMessage, ValueTask> act, CancellationToken cancellationToken)
     {
         await foreach (var message in messages.WithCancellation(cancellationToken))
         {

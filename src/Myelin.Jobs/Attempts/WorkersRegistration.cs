@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Myelin.Hosting.Configuration;
 using Myelin.Hosting.Health;
-using Myelin.Hosting.Storage;
 using Myelin.Jobs.Dispatch;
 using Myelin.Serving.Admission;
 using Myelin.Serving.Models;
@@ -19,7 +18,7 @@ internal static class WorkersRegistration
         services.AddHostedService<JobListener>();
         services.AddSingleton<AcquireTask>(p => p.GetRequiredService<CallMemory>().Admitting(p.GetRequiredService<ModelRepository>().AcquireAsync));
         services.AddSingleton<RunsModel>(p =>
-            StorageRegistration.UsesPostgres(p) && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
+            p.IsShared() && p.GetService<ModelRepository>() is { } models ? models.Runs : static _ => true); // alone, the answer is the job's failure
         services.AddSingleton<ReloadModel>(p => p.GetService<ModelRepository>() is { } models ? name => models.Reload(name) : static _ => { });
         services.AddSingleton(p => new WorkerLoad(p.GetRequiredService<Worker>().Concurrency, () => p.GetRequiredService<RunningJobs>().Count));
         services.AddSingleton<AttemptEndings>();

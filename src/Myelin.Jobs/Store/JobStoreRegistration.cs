@@ -22,17 +22,17 @@ internal static partial class JobStoreRegistration
         services.AddSingleton(p => p.GetRequiredService<SqliteJobStore>().Database);
         services.AddSingleton<IJobStore>(p =>
         {
-            IJobStore store = StorageRegistration.UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>();
+            IJobStore store = p.IsShared() ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>();
             p.GetRequiredService<FatalErrors>().WatchForFault("the storage's writer", store is PostgresJobStore shared ? shared.Writer.Ended : p.GetRequiredService<SqliteDatabase>().Writer.Ended);
             opened(p, store);
             return store;
         });
-        services.AddProbe("storage", p => () => StorageRegistration.UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>().Writer.Away : null);
-        services.AddSingleton<IWebhookStore>(p => StorageRegistration.UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>());
-        services.AddSingleton<IInstallationStore>(p => StorageRegistration.UsesPostgres(p)
+        services.AddProbe("storage", p => () => p.IsShared() ? p.GetRequiredService<PostgresJobStore>().Writer.Away : null);
+        services.AddSingleton<IWebhookStore>(p => p.IsShared() ? p.GetRequiredService<PostgresJobStore>() : p.GetRequiredService<SqliteJobStore>());
+        services.AddSingleton<IInstallationStore>(p => p.IsShared()
             ? new PostgresInstallationStore(p.GetRequiredService<PostgresPool>(), p.GetRequiredService<PostgresJobStore>().Coordinator)
             : new SqliteInstallationStore(p.GetRequiredService<SqliteDatabase>()));
-        services.AddSingleton<ICoordinatorLease>(p => StorageRegistration.UsesPostgres(p) ? p.GetRequiredService<PostgresJobStore>().Coordinator : p.GetRequiredService<SoleCoordinator>());
+        services.AddSingleton<ICoordinatorLease>(p => p.IsShared() ? p.GetRequiredService<PostgresJobStore>().Coordinator : p.GetRequiredService<SoleCoordinator>());
         return services;
     }
 

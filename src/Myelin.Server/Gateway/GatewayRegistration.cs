@@ -77,21 +77,13 @@ internal static class GatewayRegistration
         app.UseMiddleware<FaultMiddleware>();
         app.UseMiddleware<AccountsMiddleware>();
         app.UseMiddleware<SiteMiddleware>();
-        if (app.Services.GetRequiredService<MyelinOptions>().Runs("gateway"))
+        if (app.Services.GetRequiredService<MyelinOptions>().Runs(Role.Gateway))
         {
             app.UsePage();
         }
 
         app.UseRouting();
         app.UseMiddleware<ScopeMiddleware>();
-        return app;
-    }
-
-    public static WebApplication MapGateway(this WebApplication app)
-    {
-        app.MapJobs();
-        app.MapModels();
-        app.MapMyelinOpenApi();
         return app;
     }
 }

@@ -1,5 +1,4 @@
 using Myelin.Hosting.Configuration;
-using Myelin.Hosting.Storage;
 using Myelin.Jobs;
 using Myelin.Serving.Models;
 
@@ -18,6 +17,6 @@ internal sealed class ModelViews(ModelDirectory models, ModelLoader loader, JobS
         Statistics = jobs.Statistics(model.Name),
 
         // One process has nothing to tell: either it runs models or nobody does.
-        Workers = StorageRegistration.UsesPostgres(options) ? models.Workers(model.Name) : null,
+        Workers = options.Topology != Topology.Alone ? models.Workers(model.Name) : null,
     };
 }

@@ -9,7 +9,7 @@ namespace Myelin.Serving.Models;
 /// </summary>
 internal sealed class ModelDirectory(ModelRepository own, IWorkerModels workers, MyelinOptions options)
 {
-    private readonly bool _runs = options.Runs("worker");
+    private readonly bool _runs = options.Runs(Role.Worker);
 
     /// <summary>Every model, broken ones too, by name.</summary>
     public IReadOnlyList<ModelEntry> List() =>

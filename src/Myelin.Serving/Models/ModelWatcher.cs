@@ -1,5 +1,4 @@
 using Myelin.Hosting.Configuration;
-using Myelin.Hosting.Storage;
 
 namespace Myelin.Serving.Models;
 
@@ -23,13 +22,13 @@ internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions
     /// </summary>
     public string? Unready()
     {
-        if (!options.Runs("worker"))
+        if (!options.Runs(Role.Worker))
         {
             return null;
         }
 
         var all = models.List();
-        if (!_warm && StorageRegistration.UsesPostgres(options))
+        if (!_warm && options.Topology != Topology.Alone)
         {
             return $"still loading, {all.Count(m => m.State == ModelState.Ready)} of {all.Count} are ready";
         }
@@ -68,12 +67,12 @@ internal sealed partial class ModelWatcher(ModelRepository models, MyelinOptions
         try
         {
             // Only where models run: a gateway checks folders and starts nothing.
-            if ((changed || models.Rescan(settle: true)) && options.Runs("worker"))
+            if ((changed || models.Rescan(settle: true)) && options.Runs(Role.Worker))
             {
                 await models.WarmAsync(cancellationToken);
             }
 
-            if (_again.IsCompleted && options.Runs("worker"))
+            if (_again.IsCompleted && options.Runs(Role.Worker))
             {
                 await _again;
                 _again = models.WarmAgainAsync(options.Sidecars.MaxRestartDelay, cancellationToken);

@@ -1,4 +1,4 @@
-using Myelin.Hosting.Storage;
+using Myelin.Hosting.Configuration;
 using Myelin.Hosting.Storage.Postgres;
 using Myelin.Hosting.Storage.Sqlite;
 using Myelin.Serving.Models;
@@ -12,7 +12,7 @@ internal static class RegistryRegistration
     /// <param name="worker">This process is a worker.</param>
     public static IServiceCollection AddWorkerRegistry(this IServiceCollection services, bool worker)
     {
-        services.AddSingleton<IWorkerStore>(p => StorageRegistration.UsesPostgres(p)
+        services.AddSingleton<IWorkerStore>(p => p.IsShared()
             ? new PostgresWorkerStore(p.GetRequiredService<PostgresPool>())
             : new SqliteWorkerStore(p.GetRequiredService<SqliteDatabase>()));
         services.AddSingleton<WorkerInstruments>();

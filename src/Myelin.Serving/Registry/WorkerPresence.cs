@@ -14,14 +14,14 @@ internal sealed partial class WorkerPresence(
     ModelRepository models,
     ModelLoader loader,
     WorkerLoad load,
-    WorkerDoor door,
+    WorkerListener listener,
     MyelinOptions options,
     IHostApplicationLifetime lifetime,
     TimeProvider time,
     ILogger<WorkerPresence> logger) : BackgroundService
 {
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_deregister = TimeSpan.FromSeconds(2);
 
     private readonly DateTimeOffset _startedAt = time.GetUtcNow();
     private readonly SemaphoreSlim _speaking = new(1);
@@ -54,7 +54,7 @@ internal sealed partial class WorkerPresence(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var stopping = lifetime.ApplicationStopping.Register(() => _ = FarewellAsync());
+        using var stopping = lifetime.ApplicationStopping.Register(() => _ = DeregisterAsync());
         try
         {
             using var timer = new PeriodicTimer(s_look, time);
@@ -92,9 +92,9 @@ internal sealed partial class WorkerPresence(
         }
     }
 
-    private async Task FarewellAsync()
+    private async Task DeregisterAsync()
     {
-        using var late = new CancellationTokenSource(s_farewell, time);
+        using var late = new CancellationTokenSource(s_deregister, time);
         await TryAsync(late.Token);
     }
 
@@ -110,7 +110,7 @@ internal sealed partial class WorkerPresence(
         }
         catch (Exception e)
         {
-            LogUnheard(e);
+            LogNotStored(e);
         }
     }
 
@@ -126,8 +126,8 @@ internal sealed partial class WorkerPresence(
         {
             Id = identity.Id,
             Host = identity.Host,
-            Address = door.Address,
-            Socket = door.Socket,
+            Address = listener.Address,
+            Socket = listener.Socket,
             Capacity = load.Capacity,
             Running = load.Running(),
             Draining = draining,
@@ -139,5 +139,5 @@ internal sealed partial class WorkerPresence(
     }
 
     [LoggerMessage(LogLevel.Warning, "This worker's registration could not be stored; gateways pass it over until it is")]
-    private partial void LogUnheard(Exception e);
+    private partial void LogNotStored(Exception e);
 }

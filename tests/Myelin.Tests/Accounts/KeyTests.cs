@@ -281,7 +281,7 @@ public sealed class KeyTests
     }
 
     /// <summary>As an operator does it: beside the running server, on its data folder.</summary>
-    private static async Task<string> CreateAsync(RunningServer server, string name, string scopes, string tenant = "local")
+    internal static async Task<string> CreateAsync(RunningServer server, string name, string scopes, string tenant = "local")
     {
         var (code, key, error) = await RunAsync(server.Get<MyelinOptions>(), "create", "--name", name, "--scopes", scopes, "--tenant", tenant);
         code.ShouldBe(0, error);

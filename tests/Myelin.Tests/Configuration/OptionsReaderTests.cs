@@ -75,7 +75,7 @@ public sealed class OptionsReaderTests
     [Fact]
     public void Help_EverySetting_IsExplainedWithItsThreeNames()
     {
-        var help = Help.Text();
+        var help = Help.Text(new MyelinOptions());
 
         foreach (var setting in Setting.Of(new MyelinOptions()))
         {

@@ -66,7 +66,7 @@ public sealed class RolesTests
     {
         var options = new MyelinOptions { Worker = new WorkerOptions { Listen = listen }, Cluster = new ClusterOptions { Key = key } };
 
-        string[] errors = [.. WorkerDoor.Errors(options), .. SharedSecret.Errors(options)];
+        string[] errors = [.. WorkerListener.Errors(options), .. SharedSecret.Errors(options)];
 
         if (error is null)
         {

@@ -80,11 +80,11 @@ internal sealed partial class KafkaPublisher : IDisposable
         MemoryMarshal.TryGetArray(payload, out var array) && array.Offset == 0 && array.Count == array.Array!.Length ? array.Array : payload.ToArray();
 
     private IProducer<byte[]?, byte[]> Build() => new ProducerBuilder<byte[]?, byte[]>(_client.Producer())
-        .SetErrorHandler(Hear)
+        .SetErrorHandler(Receive)
         .SetLogHandler((_, message) => _health.Heard(message))
         .Build();
 
-    private void Hear(IProducer<byte[]?, byte[]> from, Error error)
+    private void Receive(IProducer<byte[]?, byte[]> from, Error error)
     {
         if (!error.IsFatal)
         {

@@ -169,7 +169,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         {
             try
             {
-                await HearAsync(() => failures = 0);
+                await ReceiveAsync(() => failures = 0);
             }
             catch (Exception fault) when (PostgresFaults.IsFault(fault))
             {
@@ -184,7 +184,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         }
     }
 
-    private async Task HearAsync(Action heard)
+    private async Task ReceiveAsync(Action heard)
     {
         await using var connection = await _source.OpenConnectionAsync(_stop.Token);
         var notices = new Queue<string>();

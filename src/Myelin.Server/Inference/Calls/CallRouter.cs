@@ -16,7 +16,7 @@ internal sealed partial class CallRouter(
 {
     private static readonly string[] s_kept = ["Content-Type", "Retry-After", OipReader.HeadLengthHeader];
 
-    private readonly bool _worker = options.Runs("worker");
+    private readonly bool _worker = options.Runs(Role.Worker);
 
     public async Task RouteAsync(HttpContext context, CallPath path)
     {
@@ -108,10 +108,10 @@ internal sealed partial class CallRouter(
             request.Headers.ExpectContinue = !body.IsHeld;
         }
 
-        request.Headers.TryAddWithoutValidation(DoorHeaders.Worker, worker);
+        request.Headers.TryAddWithoutValidation(WorkerCallHeaders.Worker, worker);
         if (options.Cluster.Key.Length > 0)
         {
-            request.Headers.TryAddWithoutValidation(DoorHeaders.Key, options.Cluster.Key);
+            request.Headers.TryAddWithoutValidation(WorkerCallHeaders.Key, options.Cluster.Key);
         }
 
         return request;

@@ -10,10 +10,10 @@ namespace Myelin.Server.Inference.Calls;
 
 internal static class CallsRegistration
 {
-    /// <summary>Synchronous calls: a worker's door, a gateway's way to it; their memory, which jobs share. Needs what AddWorkerRegistry and AddModels bring.</summary>
+    /// <summary>Synchronous calls: a worker's listener, a gateway's way to it; their memory, which jobs share. Needs what AddWorkerRegistry and AddModels bring.</summary>
     public static IServiceCollection AddCalls(this IServiceCollection services)
     {
-        services.AddSingleton(p => WorkerDoor.Of(p.GetRequiredService<MyelinOptions>()));
+        services.AddSingleton(p => WorkerListener.Of(p.GetRequiredService<MyelinOptions>()));
         services.TryAddSingleton<BodyBudget>();
         services.AddSingleton(p =>
         {

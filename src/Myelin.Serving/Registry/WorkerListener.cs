@@ -2,7 +2,6 @@ using System.Net;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Myelin.Hosting.Accounts;
 using Myelin.Hosting.Configuration;
-using Myelin.Hosting.Storage;
 
 namespace Myelin.Serving.Registry;
 
@@ -14,25 +13,25 @@ namespace Myelin.Serving.Registry;
 /// <param name="Socket">Path; null where this process is no worker of several.</param>
 /// <param name="Listen">Null where only the socket is served.</param>
 /// <param name="Address">What gateways are told.</param>
-internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string? Address)
+internal sealed record WorkerListener(string? Socket, BindingAddress? Listen, string? Address)
 {
     /// <summary>The kernel takes no longer path.</summary>
     private const int LongestPath = 100;
 
     public bool IsOpen => Socket is not null;
 
-    public static WorkerDoor Of(MyelinOptions options)
+    public static WorkerListener Of(MyelinOptions options)
     {
-        if (!options.Runs("worker") || !StorageRegistration.UsesPostgres(options))
+        if (!options.Runs(Role.Worker) || options.Topology == Topology.Alone)
         {
-            return new WorkerDoor(null, null, null);
+            return new WorkerListener(null, null, null);
         }
 
         var listen = options.Worker.Listen.Length == 0 ? null : BindingAddress.Parse(options.Worker.Listen);
-        return new WorkerDoor(SocketPath(options), listen, listen is null ? null : AddressOf(options, listen));
+        return new WorkerListener(SocketPath(options), listen, listen is null ? null : AddressOf(options, listen));
     }
 
-    /// <summary>Why the door must not be opened, with the cure; null where it may.</summary>
+    /// <summary>Why it must not listen there, with the cure; null where it may.</summary>
     public static IEnumerable<string> Errors(MyelinOptions options)
     {
         if (options.Worker.Listen.Length == 0)
@@ -79,7 +78,7 @@ internal sealed record WorkerDoor(string? Socket, BindingAddress? Listen, string
         }
     }
 
-    /// <summary>Makes an endpoint of Kestrel the door, where it is.</summary>
+    /// <summary>Marks an endpoint of Kestrel as this listener, where it is.</summary>
     public void Mark(ListenOptions endpoint)
     {
         if (Socket is not null && (endpoint.SocketPath == Socket || (Listen is not null && endpoint.IPEndPoint?.Port == Listen.Port)))

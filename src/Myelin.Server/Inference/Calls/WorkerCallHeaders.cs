@@ -3,7 +3,7 @@ using Myelin.Hosting.Accounts;
 namespace Myelin.Server.Inference.Calls;
 
 /// <summary>Headers between gateways and workers.</summary>
-internal static class DoorHeaders
+internal static class WorkerCallHeaders
 {
     /// <summary>The cluster's key.</summary>
     public const string Key = "X-Myelin-Cluster-Key";

@@ -1,0 +1,1 @@
+CREATE TABLE visits (place integer PRIMARY KEY, count bigint NOT NULL);
