@@ -2,7 +2,7 @@ namespace Myelin.Hosting.Bus;
 
 /// <summary>
 /// Carries messages between roles; the truth stays in Storage. Order holds per (topic, key). Implementations:
-/// embedded (in process), Kafka.
+/// embedded (in process), PostgreSQL (NOTIFY), Kafka.
 /// </summary>
 internal interface IBus
 {

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using Myelin.Hosting.Accounts;
 using Myelin.Hosting.Bus;
+using Myelin.Hosting.Configuration;
 using Myelin.Hosting.Web;
 using Myelin.Inference.Models;
 using Myelin.Jobs;
@@ -27,11 +28,11 @@ internal static class ModelEndpoints
     private static Results<Reply<Model>, ProblemResult> Get(string name, HttpContext context, ModelDirectory models, ModelViews views) =>
         models.Find(name) is { } model ? new Reply<Model>(views.Of(model, SeesLogs(context))) : Unknown(name, models.List());
 
-    /// <summary>Where a bus joins several processes every worker is asked; the answer is the model as it is known now.</summary>
+    /// <summary>Where there are several processes every worker is asked; the answer is the model as it is known now.</summary>
     private static async Task<Results<Reply<Model>, ProblemResult>> ReloadAsync(
-        string name, HttpContext context, ModelDirectory models, ModelRepository own, ModelViews views, IBus bus, CancellationToken cancellationToken)
+        string name, HttpContext context, ModelDirectory models, ModelRepository own, ModelViews views, IBus bus, MyelinOptions options, CancellationToken cancellationToken)
     {
-        if (!bus.Retains)
+        if (options.Topology == Topology.Alone)
         {
             own.Reload(name);
         }
