@@ -129,6 +129,7 @@ internal sealed class SidecarPool : IAsyncDisposable
 
     public SidecarStatus Status()
     {
+        var state = State; // before the sessions: who is ready has one
         var sessions = _endpoints.Select(e => e.Session).OfType<SidecarSession>().ToList();
         var endpoints = _endpoints.Select(e => new SidecarEndpointStatus(e.Address, e.State, e.Pid, e.Restarts, e.Session?.Calls ?? 0, e.Limits, e.Error, e.Log)).ToList();
         var compute = _endpoints.Aggregate(TimeSpan.Zero, (sum, e) => sum + e.PastCompute + (e.Session?.Compute ?? TimeSpan.Zero));
@@ -137,7 +138,7 @@ internal sealed class SidecarPool : IAsyncDisposable
             Model = _definition.Name,
             Revision = _definition.Revision,
             Transport = Transport,
-            State = State,
+            State = state,
             Product = sessions.FirstOrDefault()?.Connection.Product,
             Version = sessions.FirstOrDefault()?.Connection.VersionOf(Networks[0]),
             Endpoints = endpoints,
