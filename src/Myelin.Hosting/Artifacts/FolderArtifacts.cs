@@ -14,6 +14,10 @@ internal sealed class FolderArtifacts : IArtifacts
     private const int BufferSize = 128 << 10;
     private const string Temporary = ".tmp-";
 
+    // errno, which .NET gives as it is: EROFS, EIO.
+    private const int ReadOnly = 30;
+    private const int BrokenDisk = 5;
+
     private static readonly EnumerationOptions s_accessible = new() { AttributesToSkip = FileAttributes.None };
 
     private readonly string _root;
@@ -87,6 +91,10 @@ internal sealed class FolderArtifacts : IArtifacts
             catch (DirectoryNotFoundException)
             {
                 // Nothing there is what was asked for.
+            }
+            catch (IOException e) when (e.HResult is ReadOnly or BrokenDisk)
+            {
+                return ValueTask.FromException(new ArtifactsUnavailableException(e.Message, e)); // the disk's matter, not this job's
             }
             catch (Exception e)
             {

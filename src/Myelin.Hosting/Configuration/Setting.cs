@@ -75,7 +75,7 @@ internal sealed class Setting
         {
             var value = property.GetValue(owner);
             PropertyInfo[] path = [.. above, property];
-            var nested = property.PropertyType.Namespace == typeof(MyelinOptions).Namespace;
+            var nested = property.PropertyType is { IsClass: true, Namespace: { } space } && space.StartsWith("Myelin.", StringComparison.Ordinal);
             foreach (var setting in nested ? Walk(root, section, value!, path) : [new Setting(root, section, path, value)])
             {
                 yield return setting;

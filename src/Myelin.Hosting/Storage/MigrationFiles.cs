@@ -46,7 +46,7 @@ internal static class MigrationFiles
             files.Add(number, new MigrationFile(number, name, reader.ReadToEnd()));
         }
 
-        return [.. files.Values];
+        return files.Count > 0 ? [.. files.Values] : throw new StorageException("this program carries no migrations: its own assemblies are not found", 0);
     }
 
     /// <summary>Of all projects of ours that the program may load: each brings its own tables, and every process knows all.</summary>

@@ -39,7 +39,7 @@ internal sealed partial class QueueSweep(IJobStore store, IBus bus, JobInstrumen
     public async Task<int> RunAsync(CancellationToken cancellationToken)
     {
         var now = time.GetUtcNow();
-        if (!bus.Retains || now - (_looked ??= now) < options.Jobs.AnnounceAfter / 2)
+        if ((!bus.Retains && options.Topology == Topology.Alone) || now - (_looked ??= now) < options.Jobs.AnnounceAfter / 2)
         {
             return 0;
         }

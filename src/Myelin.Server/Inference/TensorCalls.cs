@@ -90,9 +90,9 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
         OipFit.Check(message.Tensors, network.Inputs);
         using var late = new CancellationTokenSource(message.Timeout < options.Calls.Timeout && message.Timeout > TimeSpan.Zero ? message.Timeout : options.Calls.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, context.RequestAborted);
-        using var room = await memory.EnterAsync(task.MemoryOf(message.Tensors), either.Token);
+        var room = await memory.EnterAsync(task.MemoryOf(message.Tensors), either.Token);
         var begun = time.GetTimestamp();
-        using var outputs = await network.InferAsync(message.Tensors, either.Token);
+        using var outputs = await InferAsync(network, message.Tensors, room, either.Token);
         var took = time.GetElapsedTime(begun);
         instruments.Ran(model, took);
         var reply = new OipReply(model, revision, message, outputs, took);
@@ -106,6 +106,15 @@ internal sealed partial class TensorCalls(ModelRepository models, BodyBudget bud
 
         await response.StartAsync(context.RequestAborted); // before it the writer lends no memory
         await reply.WriteAsync(response.BodyWriter, context.RequestAborted);
+    }
+
+    /// <summary>The room is for what the network takes while it runs; not for as long as somebody reads.</summary>
+    private static async Task<TensorSet> InferAsync(IRuntime network, IReadOnlyList<Tensor> inputs, IDisposable? room, CancellationToken cancellationToken)
+    {
+        using (room)
+        {
+            return await network.InferAsync(inputs, cancellationToken);
+        }
     }
 
     private static long? HeadLength(HttpRequest request)

@@ -25,8 +25,11 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
 
     private const int QueueLength = 8_192;
 
-    // A channel's name is cut at 63 bytes; the schema keeps installations in one database apart.
-    private const string Channel = "left('myelin:' || current_schema(), 63)";
+    /// <summary>Larger ones are not even tried: base64 takes a third more. Previews stay here, and that is no failure.</summary>
+    private const int LargestPayload = LargestNotice * 3 / 4;
+
+    // The schema keeps installations in one database apart; by its hash, because a channel's name has at most 63 bytes.
+    private const string Channel = "'myelin:' || md5(current_schema())";
 
     private static readonly TimeSpan s_firstRetry = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan s_longestRetry = TimeSpan.FromSeconds(5);
@@ -34,6 +37,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
 
     private readonly string _self = Guid.NewGuid().ToString("N")[..12];
     private readonly Channel<Outgoing> _outgoing = System.Threading.Channels.Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
+    private readonly Channel<Notice> _incoming = System.Threading.Channels.Channel.CreateBounded<Notice>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
     private readonly EmbeddedBus _here;
     private readonly NpgsqlDataSource _source;
@@ -42,7 +46,9 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     private readonly ILogger<PostgresBus> _logger;
     private readonly Task _sending;
     private readonly Task _listening;
+    private readonly Task _delivering;
     private volatile bool _up;
+    private bool _sends = true;
 
     public PostgresBus(EmbeddedBus here, PostgresSettings settings, BusInstruments instruments, TimeProvider time, ILogger<PostgresBus> logger)
     {
@@ -50,6 +56,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         instruments.ObserveHealth(() => IsListening);
         _sending = Task.Run(() => UntilStoppedAsync(SendAsync));
         _listening = Task.Run(() => UntilStoppedAsync(ListenAsync));
+        _delivering = Task.Run(() => UntilStoppedAsync(DeliverAsync));
     }
 
     public bool Retains => false;
@@ -58,11 +65,11 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     public bool IsListening => _up;
 
     /// <summary>Ends only with the bus, or by a fault that is ours.</summary>
-    public Task Ended => Task.WhenAll(_sending, _listening);
+    public Task Ended => Task.WhenAll(_sending, _listening, _delivering);
 
     public ValueTask PublishAsync(string topic, BusMessage message, CancellationToken cancellationToken)
     {
-        if (Topics.ConcernsJobs(topic))
+        if (Topics.ConcernsJobs(topic) && message.Payload.Length <= LargestPayload)
         {
             Send(topic, message);
         }
@@ -95,6 +102,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         await _stop.CancelAsync();
         await _sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _listening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _delivering.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _source.DisposeAsync();
         _stop.Dispose();
     }
@@ -126,7 +134,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         }
     }
 
-    /// <summary>What waits goes out together; a batch that did not go out is tried again, what comes meanwhile waits or is dropped.</summary>
+    /// <summary>What waits goes out together; a batch that did not go out is tried again unless it never will, what comes meanwhile waits or is dropped.</summary>
     private async Task SendAsync()
     {
         var batch = new List<Outgoing>(LargestBatch);
@@ -143,7 +151,6 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
                 await Task.Delay(Backoff.After(s_firstRetry, ++failures, s_longestRetry), _time, _stop.Token);
             }
 
-            batch.ForEach(sent => _instruments.Published(sent.Topic));
         }
     }
 
@@ -154,12 +161,26 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
             await using var command = _source.CreateCommand($"SELECT pg_notify({Channel}, notice) FROM unnest($1) WITH ORDINALITY AS sent(notice, place) ORDER BY place");
             command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. batch.Select(m => m.Json)] });
             await command.ExecuteNonQueryAsync(_stop.Token);
+            _sends = true;
+            batch.ForEach(sent => _instruments.Published(sent.Topic));
             return true;
         }
         catch (Exception fault) when (PostgresFaults.IsFault(fault))
         {
-            LogNotSent(fault.Message);
-            return false;
+            if (_sends)
+            {
+                LogNotSent(fault.Message);
+            }
+
+            _sends = false;
+            if (PostgresFaults.KindOf(fault) != FaultKind.Refused)
+            {
+                return false;
+            }
+
+            // The same again would be refused again, and everything behind it would wait.
+            batch.ForEach(sent => _instruments.Failed(sent.Topic, "refused"));
+            return true;
         }
     }
 
@@ -187,8 +208,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     private async Task ReceiveAsync(Action heard)
     {
         await using var connection = await _source.OpenConnectionAsync(_stop.Token);
-        var notices = new Queue<string>();
-        connection.Notification += (_, notification) => notices.Enqueue(notification.Payload);
+        connection.Notification += (_, notification) => Take(notification.Payload); // now and then on the driver's own thread
         await using (var name = new NpgsqlCommand($"SELECT quote_ident({Channel})", connection))
         {
             await using var listen = new NpgsqlCommand($"LISTEN {await name.ExecuteScalarAsync(_stop.Token)}", connection);
@@ -200,16 +220,31 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         LogListening();
         while (true)
         {
-            while (notices.TryDequeue(out var json))
-            {
-                if (Read(json) is { } notice && notice.From != _self)
-                {
-                    _instruments.Received("broadcast");
-                    await _here.PublishAsync(notice.Topic, new BusMessage(notice.Topic, notice.Key, notice.Payload, notice.Headers), _stop.Token);
-                }
-            }
-
             await connection.WaitAsync(_stop.Token);
+        }
+    }
+
+    /// <summary>Never waits: who does not read the line holds up the database's queue for every process.</summary>
+    private void Take(string json)
+    {
+        if (Read(json) is not { } notice || notice.From == _self)
+        {
+            return;
+        }
+
+        _instruments.Received("broadcast");
+        if (!_incoming.Writer.TryWrite(notice))
+        {
+            _instruments.Deleted("broadcast", notice.Topic, 1); // found in Storage, as what came while nobody listened
+        }
+    }
+
+    /// <summary>What others published, to the readers here: they may be slow.</summary>
+    private async Task DeliverAsync()
+    {
+        await foreach (var notice in _incoming.Reader.ReadAllAsync(_stop.Token))
+        {
+            await _here.PublishAsync(notice.Topic, new BusMessage(notice.Topic, notice.Key, notice.Payload, notice.Headers), _stop.Token);
         }
     }
 
@@ -233,7 +268,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     [LoggerMessage(LogLevel.Warning, "Messages of other processes are not heard until PostgreSQL answers; jobs start within seconds instead of at once: {Reason}")]
     private partial void LogDeaf(string reason);
 
-    [LoggerMessage(LogLevel.Debug, "Messages to other processes wait: {Reason}")]
+    [LoggerMessage(LogLevel.Warning, "Messages to other processes are not sent; they find their jobs in storage, seconds later: {Reason}")]
     private partial void LogNotSent(string reason);
 
     [LoggerMessage(LogLevel.Warning, "A notification that is none of ours: {Reason}")]
