@@ -1,5 +1,5 @@
-using Myelin.Hosting.Work;
 using Myelin.Hosting.Storage;
+using Myelin.Hosting.Work;
 
 namespace Myelin.Jobs.Store;
 

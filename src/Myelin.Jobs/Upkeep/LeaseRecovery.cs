@@ -1,7 +1,7 @@
-using Myelin.Hosting.Work;
 using System.Collections.Immutable;
 using Myelin.Hosting.Configuration;
 using Myelin.Hosting.Storage;
+using Myelin.Hosting.Work;
 using Myelin.Jobs.Store;
 
 namespace Myelin.Jobs.Upkeep;

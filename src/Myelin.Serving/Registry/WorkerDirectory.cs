@@ -1,5 +1,5 @@
-using Myelin.Hosting.Work;
 using System.Collections.Immutable;
+using Myelin.Hosting.Work;
 using Myelin.Serving.Models;
 
 namespace Myelin.Serving.Registry;

@@ -1,6 +1,6 @@
-using Myelin.Hosting.Work;
 using System.Text;
 using Myelin.Hosting.Storage;
+using Myelin.Hosting.Work;
 using Myelin.Jobs;
 using Myelin.Jobs.Store;
 using Myelin.Protocol;

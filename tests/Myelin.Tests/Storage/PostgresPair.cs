@@ -1,5 +1,5 @@
-using Myelin.Hosting.Work;
 using System.Collections.Immutable;
+using Myelin.Hosting.Work;
 using Myelin.Jobs;
 using Myelin.Jobs.Store;
 using Myelin.Jobs.Store.Postgres;

@@ -1,6 +1,6 @@
-using Myelin.Hosting.Work;
 using System.Collections.Immutable;
 using Myelin.Hosting.Storage.Postgres;
+using Myelin.Hosting.Work;
 using Myelin.Jobs.Store.Postgres.Statements;
 using Npgsql;
 

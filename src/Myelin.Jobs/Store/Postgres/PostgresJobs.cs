@@ -1,5 +1,5 @@
-using Myelin.Hosting.Work;
 using Myelin.Hosting.Storage.Postgres;
+using Myelin.Hosting.Work;
 using Npgsql;
 
 namespace Myelin.Jobs.Store.Postgres;

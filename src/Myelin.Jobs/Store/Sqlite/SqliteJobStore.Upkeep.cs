@@ -1,6 +1,6 @@
-using Myelin.Hosting.Work;
 using System.Collections.Immutable;
 using Myelin.Hosting.Storage.Sqlite;
+using Myelin.Hosting.Work;
 
 namespace Myelin.Jobs.Store.Sqlite;
 

@@ -1,8 +1,8 @@
 using Myelin.Inference.Runtimes.Uds;
 using Myelin.Sidecar;
 using Myelin.Sidecar.Uds;
-using Myelin.TestSidecar;
 using Myelin.Testing;
+using Myelin.TestSidecar;
 using Shouldly;
 
 namespace Myelin.Tests.Inference.Runtimes.Uds;

@@ -3,9 +3,9 @@ using Myelin.Inference.Runtimes.Uds;
 using Myelin.Protocol;
 using Myelin.Protocol.Sidecars;
 using Myelin.Sidecar.Uds;
-using Myelin.TestSidecar;
 using Myelin.Testing;
 using Myelin.Tests.Inference.Runtimes.Conformance;
+using Myelin.TestSidecar;
 using Shouldly;
 using Xunit;
 
