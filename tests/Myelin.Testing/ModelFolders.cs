@@ -22,5 +22,32 @@ public sealed class ModelFolders : IDisposable
         return folder;
     }
 
+    /// <summary>A model whose network copies its input, in a Python sidecar.</summary>
+    /// <param name="name">The folder's.</param>
+    /// <param name="before">Python that runs before it serves; flush left.</param>
+    /// <param name="environment">More of the process's, as <c>NAME: 'value'</c>.</param>
+    public void AddSidecar(string name, string before = "", string environment = "")
+    {
+        var folder = Directory.CreateDirectory(Path.Combine(Root, name)).FullName;
+        File.WriteAllText(Path.Combine(folder, "serve.py"), $$"""
+            from myelin_sidecar import model, serve
+
+            {{before}}
+
+            @model(name="model", inputs=[("x", "FP32", [-1])], outputs=[("y", "FP32", [-1])])
+            def same(call):
+                return {"y": call.tensor("x")}
+
+            serve(same)
+            """);
+        File.WriteAllText(Path.Combine(folder, "model.yaml"), $$"""
+            task: tensor
+            runtime: sidecar
+            sidecar:
+              command: [/usr/bin/python3, serve.py]
+              environment: {PYTHONPATH: '{{Path.Combine(Shared.Root, "sidecars", "python")}}', {{environment}}}
+            """);
+    }
+
     public void Dispose() => Directory.Delete(Root, recursive: true);
 }

@@ -32,16 +32,19 @@ public sealed partial class ArchitectureTests
     [Fact]
     public void Projects_References_FollowTheDirection()
     {
-        foreach (var file in Directory.EnumerateFiles(Path.Combine(Shared.Root, "src"), "*.csproj", SearchOption.AllDirectories))
+        foreach (var (name, references) in ProjectReferences())
         {
-            var name = Path.GetFileNameWithoutExtension(file);
-            var references = XDocument.Load(file).Descendants("ProjectReference")
-                .Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value));
-
             s_mayReference.ShouldContainKey(name, "a new project needs its place in the direction of dependencies");
             references.ShouldBeSubsetOf(s_mayReference[name], name);
         }
     }
+
+    /// <summary>The projects of the product, and whom each refers to.</summary>
+    internal static IEnumerable<(string Project, IEnumerable<string> References)> ProjectReferences() => Directory
+        .EnumerateFiles(Path.Combine(Shared.Root, "src"), "*.csproj", SearchOption.AllDirectories)
+        .Select(file => (
+            Path.GetFileNameWithoutExtension(file),
+            XDocument.Load(file).Descendants("ProjectReference").Select(r => Path.GetFileNameWithoutExtension(r.Attribute("Include")!.Value))));
 
     /// <summary>What would close no cycle, of which <see cref="FolderGraphTests"/> finds all, and points up nevertheless.</summary>
     [Theory]

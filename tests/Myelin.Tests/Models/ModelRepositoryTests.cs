@@ -244,29 +244,17 @@ public sealed class ModelRepositoryTests : IDisposable
         var models = new ModelRepository(options, new ModelLoader(options, sidecars), TimeProvider.System, NullLogger<ModelRepository>.Instance);
         models.Rescan(settle: false);
         (await models.AcquireAsync("faces", TestContext.Current.CancellationToken)).Dispose();
-        var folder = Directory.CreateDirectory(Path.Combine(_folders.Root, "faces")).FullName;
         var gate = Path.Combine(_folders.Root, "gate");
-        await File.WriteAllTextAsync(Path.Combine(folder, "serve.py"), """
+        _folders.AddSidecar(
+            "faces",
+            """
             import os, time
-            from myelin_sidecar import Tensor, model, serve
 
             open(os.environ["GATE"] + ".begun", "a").write("x")
             while not os.path.exists(os.environ["GATE"]):
                 time.sleep(0.01)
-
-            @model(name="model", inputs=[("x", "FP32", [-1])], outputs=[("y", "FP32", [-1])])
-            def same(call):
-                return {"y": call.tensor("x")}
-
-            serve(same)
-            """, TestContext.Current.CancellationToken);
-        await File.WriteAllTextAsync(Path.Combine(folder, "model.yaml"), $$"""
-            task: tensor
-            runtime: sidecar
-            sidecar:
-              command: [/usr/bin/python3, serve.py]
-              environment: {PYTHONPATH: '{{Path.Combine(Shared.Root, "sidecars", "python")}}', GATE: '{{gate}}'}
-            """, TestContext.Current.CancellationToken);
+            """,
+            $"GATE: '{gate}'");
 
         models.Rescan(settle: false).ShouldBeTrue();
         SpinWait.SpinUntil(() => File.Exists(gate + ".begun"), TimeSpan.FromSeconds(60)).ShouldBeTrue();

@@ -14,23 +14,7 @@ public sealed class ModelShortageTests
         Assert.SkipUnless(File.Exists("/usr/bin/python3"), "needs python3");
         using var disk = SmallDisk.Mount(1);
         using var folders = new ModelFolders();
-        var folder = Directory.CreateDirectory(Path.Combine(folders.Root, "same")).FullName;
-        await File.WriteAllTextAsync(Path.Combine(folder, "serve.py"), """
-            from myelin_sidecar import model, serve
-
-            @model(name="model", inputs=[("x", "FP32", [-1])], outputs=[("y", "FP32", [-1])])
-            def same(call):
-                return {"y": call.tensor("x")}
-
-            serve(same)
-            """, TestContext.Current.CancellationToken);
-        await File.WriteAllTextAsync(Path.Combine(folder, "model.yaml"), $$"""
-            task: tensor
-            runtime: sidecar
-            sidecar:
-              command: [/usr/bin/python3, serve.py]
-              environment: {PYTHONPATH: '{{Path.Combine(Shared.Root, "sidecars", "python")}}'}
-            """, TestContext.Current.CancellationToken);
+        folders.AddSidecar("same");
         var filler = Path.Combine(disk.Path, "filler");
         Should.Throw<IOException>(() => File.WriteAllBytes(filler, new byte[2 << 20]));
 

@@ -263,12 +263,7 @@ public sealed class WorkerTests : IDisposable
     public async Task Cancel_DuringTheDrain_ReachesTheJobByTheBus()
     {
         var started = 0;
-        var endless = new TestTask(async (_, _, token) =>
-        {
-            Interlocked.Increment(ref started);
-            await Task.Delay(Timeout.Infinite, token);
-            return TestTask.Done();
-        });
+        var endless = Endless(() => Interlocked.Increment(ref started));
         var options = JobsHost.Options(_folder);
         await using var host = await JobsHost.StartAsync(
             options with { Worker = options.Worker with { Lease = TimeSpan.FromHours(1), DrainTimeout = TimeSpan.FromMinutes(10) } }, new() { ["m"] = endless });
@@ -287,12 +282,7 @@ public sealed class WorkerTests : IDisposable
     public async Task Shutdown_PastDrain_GivesJobsBackAtNoCost()
     {
         var started = 0;
-        var endless = new TestTask(async (_, _, token) =>
-        {
-            Interlocked.Increment(ref started);
-            await Task.Delay(Timeout.Infinite, token);
-            return TestTask.Done();
-        });
+        var endless = Endless(() => Interlocked.Increment(ref started));
         var options = JobsHost.Options(_folder);
         JobRecord job;
         await using (var host = await JobsHost.StartAsync(
@@ -314,12 +304,7 @@ public sealed class WorkerTests : IDisposable
     public async Task Crash_WhileRunning_NextStartTakesTheJobUpAtOnce()
     {
         var started = 0;
-        var endless = new TestTask(async (_, _, token) =>
-        {
-            Interlocked.Increment(ref started);
-            await Task.Delay(Timeout.Infinite, token);
-            return TestTask.Done();
-        });
+        var endless = Endless(() => Interlocked.Increment(ref started));
         var options = JobsHost.Options(_folder);
         var host = await JobsHost.StartAsync(options with { Worker = options.Worker with { DrainTimeout = TimeSpan.Zero } }, new() { ["m"] = endless });
         var job = await host.SubmitAsync("m");
@@ -373,6 +358,14 @@ public sealed class WorkerTests : IDisposable
     }
 
     public void Dispose() => _folder.Dispose();
+
+    /// <summary>Says that it runs and ends only by its token.</summary>
+    private static TestTask Endless(Action started) => new(async (_, _, token) =>
+    {
+        started();
+        await Task.Delay(Timeout.Infinite, token);
+        return TestTask.Done();
+    });
 
     private static async Task<string> ReadAsync(JobsHost host, JobRecord job, string name)
     {

@@ -3,9 +3,8 @@ using System.Text.Json.Serialization;
 
 namespace Myelin.Hosting.Bus.Postgres;
 
-/// <summary>A message as it travels in a notification.</summary>
-/// <param name="From">The process that published it; it has had it already.</param>
-internal sealed record Notice(string From, string Topic, ReadOnlyMemory<byte> Payload, string? Key = null, IReadOnlyDictionary<string, string>? Headers = null);
+/// <summary>A message as it travels in a notification, behind the name of its sender.</summary>
+internal sealed record Notice(string Topic, ReadOnlyMemory<byte> Payload, string? Key = null, IReadOnlyDictionary<string, string>? Headers = null);
 
 /// <summary>Strict: whoever may connect to the database may have written it.</summary>
 [JsonSourceGenerationOptions(

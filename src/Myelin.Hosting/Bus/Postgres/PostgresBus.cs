@@ -25,6 +25,9 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
 
     private const int QueueLength = 8_192;
 
+    /// <summary>A notification begins with who sent it.</summary>
+    private const int SenderLength = 12;
+
     /// <summary>Larger ones are not even tried: base64 takes a third more. Previews stay here, and that is no failure.</summary>
     private const int LargestPayload = LargestNotice * 3 / 4;
 
@@ -35,7 +38,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     private static readonly TimeSpan s_longestRetry = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_leave = TimeSpan.FromSeconds(2);
 
-    private readonly string _self = Guid.NewGuid().ToString("N")[..12];
+    private readonly string _self = Guid.NewGuid().ToString("N")[..SenderLength];
     private readonly Channel<Outgoing> _outgoing = System.Threading.Channels.Channel.CreateBounded<Outgoing>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
     private readonly Channel<Notice> _incoming = System.Threading.Channels.Channel.CreateBounded<Notice>(new BoundedChannelOptions(QueueLength) { SingleReader = true });
     private readonly CancellationTokenSource _stop = new();
@@ -109,14 +112,13 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
 
     private void Send(string topic, BusMessage message)
     {
-        var notice = new Notice(_self, topic, message.Payload, message.Key, message.Headers);
-        var json = JsonSerializer.Serialize(notice, NoticesJson.Default.Notice);
+        var text = _self + JsonSerializer.Serialize(new Notice(topic, message.Payload, message.Key, message.Headers), NoticesJson.Default.Notice);
         _instruments.Handed();
-        if (Encoding.UTF8.GetByteCount(json) > LargestNotice)
+        if (Encoding.UTF8.GetByteCount(text) > LargestNotice)
         {
             _instruments.Failed(topic, "too_large");
         }
-        else if (!_outgoing.Writer.TryWrite(new Outgoing(topic, json)))
+        else if (!_outgoing.Writer.TryWrite(new Outgoing(topic, text)))
         {
             _instruments.Failed(topic, "full");
         }
@@ -150,7 +152,6 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
             {
                 await Task.Delay(Backoff.After(s_firstRetry, ++failures, s_longestRetry), _time, _stop.Token);
             }
-
         }
     }
 
@@ -159,7 +160,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         try
         {
             await using var command = _source.CreateCommand($"SELECT pg_notify({Channel}, notice) FROM unnest($1) WITH ORDINALITY AS sent(notice, place) ORDER BY place");
-            command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. batch.Select(m => m.Json)] });
+            command.Parameters.Add(new NpgsqlParameter<string[]> { TypedValue = [.. batch.Select(m => m.Text)] });
             await command.ExecuteNonQueryAsync(_stop.Token);
             _sends = true;
             batch.ForEach(sent => _instruments.Published(sent.Topic));
@@ -190,7 +191,7 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
         {
             try
             {
-                await ReceiveAsync(() => failures = 0);
+                await ReceiveAsync();
             }
             catch (Exception fault) when (PostgresFaults.IsFault(fault))
             {
@@ -199,13 +200,14 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
                     LogDeaf(fault.Message);
                 }
 
+                failures = _up ? 1 : failures + 1;
                 _up = false;
-                await Task.Delay(Backoff.After(s_firstRetry, ++failures, s_longestRetry), _time, _stop.Token);
+                await Task.Delay(Backoff.After(s_firstRetry, failures, s_longestRetry), _time, _stop.Token);
             }
         }
     }
 
-    private async Task ReceiveAsync(Action heard)
+    private async Task ReceiveAsync()
     {
         await using var connection = await _source.OpenConnectionAsync(_stop.Token);
         connection.Notification += (_, notification) => Take(notification.Payload); // now and then on the driver's own thread
@@ -215,7 +217,6 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
             await listen.ExecuteNonQueryAsync(_stop.Token);
         }
 
-        heard();
         _up = true;
         LogListening();
         while (true)
@@ -225,9 +226,10 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     }
 
     /// <summary>Never waits: who does not read the line holds up the database's queue for every process.</summary>
-    private void Take(string json)
+    private void Take(string text)
     {
-        if (Read(json) is not { } notice || notice.From == _self)
+        // What this process published comes back to it, and has long been handed on.
+        if (text.StartsWith(_self, StringComparison.Ordinal) || Read(text) is not { } notice)
         {
             return;
         }
@@ -249,11 +251,11 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     }
 
     /// <summary>Null for what another program sent to the channel.</summary>
-    private Notice? Read(string json)
+    private Notice? Read(string text)
     {
         try
         {
-            return JsonSerializer.Deserialize(json, NoticesJson.Default.Notice) is { } notice && Topics.ConcernsJobs(notice.Topic) ? notice : null;
+            return JsonSerializer.Deserialize(text.AsSpan(Math.Min(SenderLength, text.Length)), NoticesJson.Default.Notice) is { } notice && Topics.ConcernsJobs(notice.Topic) ? notice : null;
         }
         catch (JsonException fault)
         {
@@ -274,5 +276,5 @@ internal sealed partial class PostgresBus : IBus, IAsyncDisposable
     [LoggerMessage(LogLevel.Warning, "A notification that is none of ours: {Reason}")]
     private partial void LogUnreadable(string reason);
 
-    private readonly record struct Outgoing(string Topic, string Json);
+    private readonly record struct Outgoing(string Topic, string Text);
 }

@@ -106,7 +106,7 @@ public sealed class PostgresBusTests : BusConformance, IAsyncLifetime
         var there = Other.SubscribeAsync(Topics.Events, null, Token).GetAsyncEnumerator(Token);
         await using (var source = NpgsqlDataSource.Create(_database.Connection))
         {
-            foreach (var text in (string[])["", "rubbish", "{}", """{"from":"x","topic":"myelin.frames.camera","payload":""}""", """{"from":"x","topic":null,"payload":""}"""])
+            foreach (var text in (string[])["", "rubbish", "{}", "another-----{}", """another-----{"topic":"myelin.frames.camera","payload":""}""", """another-----{"topic":null,"payload":""}"""])
             {
                 await using var command = source.CreateCommand("SELECT pg_notify('myelin:' || md5(current_schema()), $1)");
                 command.Parameters.AddWithValue(text);
